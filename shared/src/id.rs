@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 /// Pairs an answer with its request, within one connection. Zero belongs to frames that nobody
 /// asked for (`Goodbye`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct RequestId(pub u32);
 

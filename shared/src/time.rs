@@ -83,7 +83,10 @@ mod tests {
     fn a_moment_before_the_epoch_counts_forward() {
         let half_before = UNIX_EPOCH - Duration::from_millis(500);
         assert_eq!(Some(Timestamp::from(half_before)), Timestamp::new(-1, 500_000_000));
-        assert_eq!(Some(Timestamp::from(UNIX_EPOCH - Duration::from_secs(2))), Timestamp::new(-2, 0));
+        assert_eq!(
+            Some(Timestamp::from(UNIX_EPOCH - Duration::from_secs(2))),
+            Timestamp::new(-2, 0)
+        );
     }
 
     #[test]
