@@ -13,15 +13,20 @@
 //! pure state machines; time, randomness and ids enter as arguments.
 
 mod bin;
+pub mod block;
 pub mod entry;
 pub mod error;
 pub mod escape;
+pub mod frame;
 pub mod id;
 pub mod limits;
+pub mod message;
 pub mod path;
 pub mod size;
 pub mod time;
+pub mod wire;
 
+pub use block::{BlockHash, BlockSet, Root};
 pub use entry::{Attributes, Entry, EntryKind, Mode, Version};
 pub use error::{ErrorCode, Refusal};
 pub use escape::Escaped;

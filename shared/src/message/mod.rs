@@ -24,8 +24,8 @@ pub use browse::{List, ListPage, Stat, StatAnswer, StatMany, StatManyPage, StatR
 pub use change::{Change, Changed, Durability, Mkdir, Precondition, Remove, Removed, Rename};
 pub use change::{SetAttributes, SetAttributesAnswer};
 pub use download::{
-    Member, MemberOutcome, PackFile, Read, ReadPack, ReadPackPage, ReadPiece, ReadRow, RowPart, Sum,
-    SumAnswer,
+    Member, MemberOutcome, PackFile, Read, ReadPack, ReadPackPage, ReadPiece, ReadRow, RowPart,
+    Sum, SumAnswer,
 };
 pub use hello::{
     Hello, HelloAnswer, HelloBody, KeyProof, Limits, ScramAnswer, ScramProof, Welcome,
@@ -36,7 +36,7 @@ pub use pack::{Pack, PackAnswer, PackMember, PackMemberKind, PackResult};
 pub use quota::{Fits, FitsAnswer, QuotaAnswer, QuotaRequest};
 pub use upload::{
     AbortUpload, BlockWritten, CommitUpload, Committed, CopyBlock, ListUploads, OpenUpload,
-    UploadOpened, UploadRow, UploadRowPart, UploadsPage, Unfinished, WriteBlock,
+    Unfinished, UploadOpened, UploadRow, UploadRowPart, UploadsPage, WriteBlock,
 };
 
 pub use crate::wire::Op;
