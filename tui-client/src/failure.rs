@@ -1,0 +1,145 @@
+//! What can go wrong, as a situation: the one word that messages, exit codes and retries are
+//! decided by.
+//!
+//! Invariant: a failure names its subject, already escaped; `message` alone turns it into a
+//! sentence, and `cli::exit` alone into an exit code.
+
+use std::fmt;
+use std::time::Duration;
+
+use sampan_protocol::ErrorCode;
+
+/// Something did not happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What happened.
+    pub situation: Situation,
+    /// To what: a path or a host, shown with its side (`sampan://…` or a local path), escaped.
+    pub subject: String,
+}
+
+/// On which side something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// This machine.
+    Local,
+    /// The server.
+    Remote,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Situation {
+    /// The host's name is unknown.
+    HostNotFound,
+    /// Nobody listens there.
+    ConnectionRefused,
+    /// No answer in time.
+    TimedOut(Duration),
+    /// Something answered that does not speak Sampan.
+    NotSampan,
+    /// The secure channel could not be made; the text is from the TLS library, escaped.
+    SecureChannel(String),
+    /// The link was lost and did not come back in time.
+    LinkLost,
+    /// Name or password are wrong, or the account is closed.
+    LoginRefused,
+    /// A password is needed, and there is nobody to ask.
+    PasswordNeeded,
+    /// The server did not prove that it knows the password.
+    ServerUnproven,
+    /// The server's key is another one than the pinned one.
+    IdentityChanged {
+        /// The pinned fingerprint.
+        pinned: String,
+        /// What the server showed.
+        seen: String,
+        /// Where the pin is stored: file and line.
+        stored: String,
+    },
+    /// The server's key is unknown, and there is nobody to ask.
+    IdentityUnknown {
+        /// What the server showed.
+        seen: String,
+    },
+    /// The person said no.
+    Declined,
+
+    /// No such file or folder.
+    NotFound(Side),
+    /// The target exists.
+    Exists(Side),
+    /// A file is in the way of a folder, or a folder of a file.
+    KindDiffers(Side),
+    /// A folder holds something.
+    NotEmpty(Side),
+    /// A folder was needed.
+    NotAFolder(Side),
+    /// A file was needed.
+    IsAFolder(Side),
+    /// A link stands in the way; links are not followed.
+    IsALink(Side),
+    /// A socket, FIFO or device.
+    NotAFile(Side),
+    /// The operating system does not allow it.
+    PermissionDenied(Side),
+    /// The disk there cannot hold the name.
+    NameNotStorable(Side),
+    /// Above the home, the home itself, or a folder into itself.
+    InvalidTarget,
+    /// The path leaves the file system of the home.
+    OtherFileSystem,
+    /// The file changed while it was read, also when read again.
+    SourceChanged(Side),
+    /// What lies at the target is not what was decided about.
+    TargetChanged(Side),
+    /// What arrived is not what was sent, also when sent again.
+    NotVerified,
+    /// Another process took the transfer over.
+    TakenOver,
+    /// The same command runs already.
+    AlreadyRunning {
+        /// Its process.
+        process: u32,
+    },
+
+    /// The account's quota does not suffice.
+    OverQuota {
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes available.
+        available: u64,
+    },
+    /// The account's number of files does not suffice.
+    TooManyFiles {
+        /// Files and folders needed.
+        needed: u64,
+        /// Files and folders available.
+        available: u64,
+    },
+    /// Too many unfinished uploads.
+    TooManyUploads,
+    /// The disk is full.
+    DiskFull(Side),
+    /// The disk failed; the text is the operating system's.
+    DiskFailed(Side, String),
+
+    /// The server refused with a code that has no situation of its own here.
+    Refused {
+        /// The code.
+        code: ErrorCode,
+        /// The server's sentence, escaped.
+        message: String,
+    },
+    /// The person stopped it.
+    Interrupted,
+    /// Nothing of this program's fault is known to lead here; the text says what was found.
+    Unexpected(String),
+}
+
+impl Failure {
+    /// `situation`, about `subject`, which is shown through the escaper by the caller.
+    pub fn new(situation: Situation, subject: impl fmt::Display) -> Self {
+        Self { situation, subject: subject.to_string() }
+    }
+}
