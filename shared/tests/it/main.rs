@@ -1,0 +1,3 @@
+//! The protocol crate from outside, and the rules of the whole repository.
+
+mod readme;
