@@ -1,0 +1,3 @@
+//! English: `engine` for failures and commands, and a section for the screen.
+
+pub mod engine;

@@ -1,0 +1,10 @@
+//! Carrying files: plan, queue, engine. Commands in, events out.
+
+mod command;
+mod event;
+
+pub use command::{
+    Batch, BatchId, Command, Direction, ItemId, Links, OnConflict, Options, Resolution, Route,
+    Source, Target,
+};
+pub use event::{Event, Outcome, Phase, SkipReason, Summary, Totals, Transfer};
