@@ -55,6 +55,9 @@ pub enum Event {
         from: Location,
         /// Where it is now.
         to: Location,
+        /// The source as it was read: whose bytes are now at `to`, and what a move may remove.
+        /// `None` if it could not be looked at.
+        source: Option<Attributes>,
         /// How it ended.
         outcome: Outcome,
     },
