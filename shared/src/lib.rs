@@ -25,7 +25,11 @@ pub mod message;
 pub mod path;
 pub mod scram;
 pub mod size;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod time;
+#[cfg(feature = "transport")]
+pub mod transport;
 pub mod wire;
 
 pub use block::{BlockHash, BlockSet, Root};
