@@ -1,4 +1,141 @@
 //! What failures and commands say.
 
-/// Ends every usage error.
-pub const SEE_HELP: &str = "for more, try `sampan --help`";
+use sampan_protocol::ByteSize;
+
+use crate::failure::{Side, Situation};
+
+/// What happened, without a full stop.
+pub fn what_happened(situation: &Situation) -> String {
+    use Situation as S;
+    let fixed = match situation {
+        S::HostNotFound => "no such host",
+        S::ConnectionRefused => "nobody listens there",
+        S::TimedOut(limit) => return format!("no answer within {} s", limit.as_secs_f32()),
+        S::NotSampan => "something answers there, but it is not a Sampan server",
+        S::SecureChannel(reason) => return format!("no secure channel could be made: {reason}"),
+        S::LinkLost => "the link was lost and did not come back in time",
+        S::LoginRefused => {
+            "the login was refused: name or password are wrong, or the account is closed"
+        }
+        S::PasswordNeeded => "a password is needed, and there is no terminal to ask on",
+        S::ServerUnproven => "the server did not prove that it knows this account",
+        S::IdentityChanged { pinned, seen, stored } => {
+            return format!(
+                "this is not the server of before: its key is {seen}, but {pinned} is stored in \
+                 {stored}"
+            );
+        }
+        S::IdentityUnknown { seen } => {
+            return format!(
+                "this server is not known yet, and there is no terminal to ask on; its key is \
+                 {seen}"
+            );
+        }
+        S::Declined => "stopped, as you answered no",
+        S::NotFound(Side::Local) => "no such file or folder",
+        S::NotFound(Side::Remote) => "no such file or folder on the server",
+        S::Exists(_) => "it exists already",
+        S::KindDiffers(_) => "a file and a folder would take each other's place",
+        S::NotEmpty(_) => "the folder is not empty",
+        S::NotAFolder(_) => "it is not a folder",
+        S::IsAFolder(_) => "it is a folder",
+        S::IsALink(_) => "a symbolic link stands in the way, and links are not followed",
+        S::NotAFile(_) => "it is a socket, FIFO or device, which is never opened",
+        S::PermissionDenied(Side::Local) => "permission denied",
+        S::PermissionDenied(Side::Remote) => "permission denied on the server",
+        S::NameNotStorable(Side::Local) => "the local disk cannot hold this name",
+        S::NameNotStorable(Side::Remote) => "the server cannot hold this name",
+        S::InvalidTarget => "this cannot be the home itself, above it, or a folder inside itself",
+        S::OtherFileSystem => "it lies on another file system than the home",
+        S::SourceChanged(_) => "it changed while it was read, every time",
+        S::TargetChanged(_) => "another file appeared at the target meanwhile",
+        S::NotVerified => "what arrived differs from what was sent, every time",
+        S::TakenOver => "another process took this transfer over",
+        S::AlreadyRunning { process } => {
+            return format!("the same command runs already, as process {process}");
+        }
+        S::OverQuota { needed, available } => {
+            return format!(
+                "the quota does not suffice: {} are needed, {} are available",
+                ByteSize(*needed),
+                ByteSize(*available)
+            );
+        }
+        S::TooManyFiles { needed, available } => {
+            return format!(
+                "the quota's number of files does not suffice: {needed} are needed, {available} \
+                 are available"
+            );
+        }
+        S::TooManyUploads => "the account has too many unfinished uploads",
+        S::DiskFull(Side::Local) => "the local disk is full",
+        S::DiskFull(Side::Remote) => "the server's disk is full",
+        S::DiskFailed(Side::Local, reason) => return format!("the local disk failed: {reason}"),
+        S::DiskFailed(Side::Remote, reason) => {
+            return format!("the server's disk failed: {reason}");
+        }
+        S::Refused { code, message } if message.is_empty() => {
+            return format!("the server refused with code {}", code.0);
+        }
+        S::Refused { code, message } => {
+            return format!("the server refused (code {}): {message}", code.0);
+        }
+        S::Interrupted => "stopped",
+        S::Unexpected(text) => return format!("something unexpected: {text}"),
+    };
+    fixed.to_owned()
+}
+
+/// What to do next, if there is something. `place` is `USER@HOST`, ready to be typed.
+pub fn what_next(situation: &Situation, subject: &str, place: &str) -> Option<String> {
+    use Situation as S;
+    let fixed = match situation {
+        S::HostNotFound => "check the spelling of the host",
+        S::ConnectionRefused => "check the host and the port, and that `sampand serve` runs",
+        S::TimedOut(_) => "check the network, or wait longer with --timeout SECONDS",
+        S::NotSampan => "check the port; Sampan's usual one is 7227",
+        S::LinkLost => {
+            "run the same command again to go on where it stopped, or wait longer with --retry-for"
+        }
+        S::LoginRefused => "check name and password, or ask the administrator",
+        S::PasswordNeeded => "use --password-file FILE or the variable SAMPAN_PASSWORD",
+        S::ServerUnproven => "do not go on: it may be another machine in the server's place",
+        S::IdentityChanged { .. } => {
+            return Some(format!(
+                "if its administrator confirms the new key, run `sampan forget {subject}` and \
+                 connect again"
+            ));
+        }
+        S::IdentityUnknown { .. } => {
+            "compare it with `sampand fingerprint` and pass it with --fingerprint, or trust it \
+             unseen with --accept-new"
+        }
+        S::Exists(_) => {
+            "choose with --on-conflict overwrite, skip, newer or rename, or --overwrite"
+        }
+        S::NotEmpty(_) => "add -r to remove what is in it",
+        S::KindDiffers(_) => "move one of them away, or choose another target",
+        S::NameNotStorable(_) => "rename it, or choose another target",
+        S::SourceChanged(_) => "wait until it is at rest, then run the same command again",
+        S::TargetChanged(_) => "look at it, then run the same command again",
+        S::NotVerified => "check memory and disks on both sides, then run the same command again",
+        S::TakenOver => "let that process finish",
+        S::AlreadyRunning { .. } => "wait until it ends, or stop it",
+        S::OverQuota { .. } => {
+            return Some(format!(
+                "delete files, or see `sampan df {place}` and, for unfinished uploads, `sampan \
+                 uploads {place}`"
+            ));
+        }
+        S::TooManyFiles { .. } | S::TooManyUploads => {
+            return Some(format!(
+                "see `sampan df {place}` and, for unfinished uploads, `sampan uploads {place}`"
+            ));
+        }
+        S::DiskFull(Side::Local) => "make room, then run the same command again to go on",
+        S::DiskFull(Side::Remote) => "ask the administrator to make room, then try again",
+        S::Interrupted => "run the same command again to go on",
+        _ => return None,
+    };
+    Some(fixed.to_owned())
+}

@@ -1,3 +1,3 @@
-//! English: `engine` for failures and commands, and a section for the screen.
+//! English: `engine` for failures, and a section for each of the commands and the screen.
 
 pub mod engine;
