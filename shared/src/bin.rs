@@ -1,8 +1,10 @@
-//! Reading MessagePack `bin` into bounded memory: the one way that bytes from the wire become ours.
+//! Reading MessagePack `bin` and arrays into bounded memory: the one way that bytes and rows from
+//! the wire become ours.
 
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
 /// Reads a `bin` of at most `MAX` bytes.
 pub(crate) fn bounded<'de, D: Deserializer<'de>, const MAX: usize>(
@@ -52,5 +54,38 @@ impl<'de> Visitor<'de> for BytesVisitor {
             bytes.push(byte);
         }
         Ok(bytes.into())
+    }
+}
+
+/// Reads an array of at most `MAX` elements.
+pub(crate) fn row<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    deserializer.deserialize_seq(RowVisitor::<T> { max: MAX, element: PhantomData })
+}
+
+struct RowVisitor<T> {
+    max: usize,
+    element: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for RowVisitor<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {} elements", self.max)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut row = Vec::with_capacity(seq.size_hint().unwrap_or(0).min(self.max));
+        while let Some(element) = seq.next_element()? {
+            if row.len() == self.max {
+                return Err(A::Error::invalid_length(self.max + 1, &self));
+            }
+            row.push(element);
+        }
+        Ok(row)
     }
 }

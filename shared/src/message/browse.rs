@@ -25,6 +25,7 @@ pub struct StatAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatMany {
     /// At most [`crate::limits::MAX_PACK_MEMBERS`].
+    #[serde(deserialize_with = "crate::bin::row::<_, _, { crate::limits::MAX_PACK_MEMBERS }>")]
     pub paths: Vec<RemotePath>,
 }
 
@@ -32,6 +33,7 @@ pub struct StatMany {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatManyPage {
     /// One for each path, over all frames.
+    #[serde(deserialize_with = "crate::bin::row::<_, _, { crate::limits::MAX_PACK_MEMBERS }>")]
     pub results: Vec<StatResult>,
 }
 
@@ -63,6 +65,7 @@ pub struct List {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListPage {
     /// At most [`crate::limits::MAX_LIST_ENTRIES`].
+    #[serde(deserialize_with = "crate::bin::row::<_, _, { crate::limits::MAX_LIST_ENTRIES }>")]
     pub entries: Vec<Entry>,
     /// Opaque, at most [`crate::limits::MAX_CURSOR_BYTES`]: where to go on after these entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -80,6 +80,7 @@ pub struct SumAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadPack {
     /// At most [`crate::limits::MAX_PACK_MEMBERS`].
+    #[serde(deserialize_with = "crate::bin::row::<_, _, { crate::limits::MAX_PACK_MEMBERS }>")]
     pub files: Vec<PackFile>,
 }
 
@@ -96,6 +97,7 @@ pub struct PackFile {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadPackPage {
     /// In the order of their bytes; one for each file, over all frames.
+    #[serde(deserialize_with = "crate::bin::row::<_, _, { crate::limits::MAX_PACK_MEMBERS }>")]
     pub members: Vec<Member>,
 }
 

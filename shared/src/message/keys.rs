@@ -48,7 +48,8 @@ pub struct ListKeys {}
 /// The account's lasting keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeysAnswer {
-    /// In order of enrolment.
+    /// In order of enrolment, at most [`crate::limits::MAX_LIST_ENTRIES`].
+    #[serde(deserialize_with = "crate::bin::row::<_, _, { crate::limits::MAX_LIST_ENTRIES }>")]
     pub keys: Vec<KeyRow>,
 }
 

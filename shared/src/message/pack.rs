@@ -21,6 +21,7 @@ pub struct Pack {
     /// Names the change.
     pub change: ChangeKey,
     /// Numbered on from the frames before; folders before what is in them.
+    #[serde(deserialize_with = "crate::bin::row::<_, _, { crate::limits::MAX_PACK_MEMBERS }>")]
     pub members: Vec<PackMember>,
 }
 
@@ -65,6 +66,7 @@ pub enum PackMemberKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackAnswer {
     /// One for each member, over all frames.
+    #[serde(deserialize_with = "crate::bin::row::<_, _, { crate::limits::MAX_PACK_MEMBERS }>")]
     pub results: Vec<PackResult>,
     /// What the acknowledgement means.
     pub durability: Durability,

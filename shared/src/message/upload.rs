@@ -148,7 +148,8 @@ pub struct ListUploads {}
 /// Some of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadsPage {
-    /// In order of their ids.
+    /// In order of their ids, at most [`crate::limits::MAX_LIST_ENTRIES`] in one frame.
+    #[serde(deserialize_with = "crate::bin::row::<_, _, { crate::limits::MAX_LIST_ENTRIES }>")]
     pub uploads: Vec<Unfinished>,
 }
 

@@ -12,6 +12,7 @@
 use std::fmt;
 use std::io::{self, BufRead, IoSlice, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use rustls::Connection;
@@ -25,13 +26,15 @@ use crate::frame::{Decoded, Frame, FrameLimits, TooLong, decode, encode_head};
 const QUIET_READ_BYTES: usize = 17 << 10;
 /// Bytes read from a socket at once when bulk comes in.
 const BULK_READ_BYTES: usize = 256 << 10;
-/// So many reads that fill less than a quarter of the buffer make it smaller again.
-const QUIET_READS: u32 = 16;
+/// A connection that is silent for so long gives its buffers back: most logins are idle.
+const QUIET_AFTER: Duration = Duration::from_secs(1);
 
 /// Plain bytes that are decoded at once, so that many small frames cost one pass.
 const SMALL_FRAMES_BYTES: usize = 16 << 10;
 /// Small frames are gathered up to a TLS record before they are encrypted.
 const GATHER_BYTES: usize = 16 << 10;
+/// What of that memory is kept between flushes.
+const SMALL_GATHER_BYTES: usize = 4 << 10;
 /// Encrypted bytes that may wait for the socket while more is queued.
 const QUEUED_BYTES: usize = 512 << 10;
 
@@ -186,7 +189,7 @@ impl FrameReader {
 
     async fn receive(&mut self) -> Result<(), ReadError> {
         loop {
-            self.tcp.readable().await.map_err(ReadError::Io)?;
+            self.readable().await.map_err(ReadError::Io)?;
             match self.tcp.try_read(self.sealed.space(self.limits)) {
                 Ok(0) => return Err(ReadError::Cut),
                 Ok(received) => {
@@ -199,6 +202,18 @@ impl FrameReader {
             }
         }
     }
+
+    /// Waits for bytes; gives the buffers back when they do not come soon.
+    async fn readable(&mut self) -> io::Result<()> {
+        if let Ok(ready) = tokio::time::timeout(QUIET_AFTER, self.tcp.readable()).await {
+            return ready;
+        }
+        self.sealed = SealedBuffer::new();
+        if self.plain.is_empty() {
+            self.plain = BytesMut::new();
+        }
+        self.tcp.readable().await
+    }
 }
 
 impl fmt::Debug for FrameReader {
@@ -207,17 +222,16 @@ impl fmt::Debug for FrameReader {
     }
 }
 
-/// Received and not yet decrypted bytes. Large while bulk comes in, one record otherwise.
+/// Received and not yet decrypted bytes: room for one record, for many once a read has filled it.
 struct SealedBuffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
-    quiet_reads: u32,
 }
 
 impl SealedBuffer {
     fn new() -> Self {
-        Self { bytes: Vec::new(), start: 0, end: 0, quiet_reads: 0 }
+        Self { bytes: Vec::new(), start: 0, end: 0 }
     }
 
     fn is_empty(&self) -> bool {
@@ -230,12 +244,10 @@ impl SealedBuffer {
         let wanted = match self.bytes.len() {
             0 => QUIET_READ_BYTES,
             full if bulk && self.end == full => BULK_READ_BYTES,
-            _ if self.quiet_reads >= QUIET_READS => QUIET_READ_BYTES,
             same => same,
         };
         if wanted != self.bytes.len() {
             self.bytes = vec![0; wanted];
-            self.quiet_reads = 0;
         }
         (self.start, self.end) = (0, 0);
         &mut self.bytes
@@ -243,8 +255,6 @@ impl SealedBuffer {
 
     fn filled(&mut self, received: usize) {
         self.end = received;
-        let quiet = received < self.bytes.len() / 4;
-        self.quiet_reads = if quiet { self.quiet_reads + 1 } else { 0 };
     }
 }
 
@@ -291,7 +301,11 @@ impl FrameWriter {
     /// Sends everything that is queued. Once for each batch of frames, not for each frame.
     pub async fn flush(&mut self) -> Result<(), WriteError> {
         self.encrypt(&[])?;
-        self.drain(0).await
+        self.drain(0).await?;
+        if self.gathered.capacity() > SMALL_GATHER_BYTES {
+            self.gathered = BytesMut::new();
+        }
+        Ok(())
     }
 
     /// Sends everything and ends the connection in order: the peer reads it to its end.
@@ -318,9 +332,6 @@ impl FrameWriter {
         }
         self.queued += whole;
         self.gathered.clear();
-        if self.gathered.capacity() > 4 * GATHER_BYTES {
-            self.gathered = BytesMut::new();
-        }
         Ok(())
     }
 
