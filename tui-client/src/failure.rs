@@ -36,6 +36,8 @@ pub enum Situation {
     ConnectionRefused,
     /// No answer in time.
     TimedOut(Duration),
+    /// There is no way there, or it was closed at once; the text is the system's, escaped.
+    Unreachable(String),
     /// Something answered that does not speak Sampan.
     NotSampan,
     /// The secure channel could not be made; the text is from the TLS library, escaped.

@@ -101,6 +101,7 @@ mod tests {
             S::HostNotFound,
             S::ConnectionRefused,
             S::TimedOut(Duration::from_secs(10)),
+            S::Unreachable(text()),
             S::NotSampan,
             S::SecureChannel(text()),
             S::LinkLost,

@@ -1,5 +1,266 @@
-//! The server, as the rest of the client sees it.
+//! The server, as the rest of the client sees it: a pool of equal connections with one typed face.
+//!
+//! The first contact's errors go to whoever asked for it. From then on the pool logs in again by
+//! itself: calls whose answer was lost are sent again (all of them may be repeated; changes carry
+//! their key), and callers see a pause. The first connection carries no bulk; lanes for bulk are
+//! connections of their own, and whoever moves blocks over one is told when it breaks, since he must
+//! ask what arrived.
+//!
+//! Invariant: no caller sees an answer of a server that did not prove itself; no password is kept
+//! beyond the first login.
 
+mod backoff;
+mod browse;
+mod change_keys;
+mod connection;
+mod failed;
+mod first_contact;
 mod link;
+mod login;
+mod supervisor;
 
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rand::RngExt;
+use sampan_protocol::message::{Change, Limits, Request};
+use sampan_protocol::transport::Trust;
+use sampan_protocol::{ChangeKey, ErrorCode, InstanceId, RemotePath};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+pub use browse::{ListStep, Listing};
+pub use change_keys::OpenChange;
+pub use connection::{Answers, Call, Session};
+pub use failed::{CallError, refused};
+pub use first_contact::{Identity, identify};
 pub use link::LinkState;
+pub use login::Secret;
+
+use self::change_keys::ChangeKeys;
+use self::login::Credentials;
+use self::supervisor::{Common, SlotState, establish, supervise};
+use crate::address::Account;
+use crate::failure::Failure;
+
+/// How long a first contact may take, if nothing else is said.
+pub const FIRST_CONTACT: Duration = Duration::from_secs(10);
+/// How long a lost link is tried again without success, if nothing else is said.
+pub const RETRY_FOR: Duration = Duration::from_mins(10);
+/// How long an orderly end may take before connections are just dropped.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Whom to reach, and how patiently.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The account.
+    pub account: Account,
+    /// Which server is the right one.
+    pub trust: Trust,
+    /// Where the expected key was found, for messages: file and line, or the option.
+    pub stored: String,
+    /// For each try to connect and log in.
+    pub timeout: Duration,
+    /// How long a lost link is tried again.
+    pub retry_for: RetryFor,
+}
+
+/// How long a lost link is tried again without success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryFor {
+    /// So long; zero is not at all.
+    For(Duration),
+    /// Until it works.
+    Forever,
+}
+
+/// The account's home on its server. Clones share the connections.
+#[derive(Clone)]
+pub struct Remote {
+    pool: Arc<Pool>,
+}
+
+struct Pool {
+    common: Arc<Common>,
+    changes: Arc<ChangeKeys>,
+    limits: Limits,
+    round_trip: Duration,
+    link: watch::Receiver<LinkState>,
+    control: Lane,
+    bulk: Mutex<Vec<Lane>>,
+    /// Owns every supervisor; dropping it ends them.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// One place of the pool.
+#[derive(Clone)]
+pub struct Lane {
+    state: watch::Receiver<SlotState>,
+}
+
+impl Lane {
+    /// The session, as soon as there is one.
+    pub async fn session(&self) -> Result<Session, CallError> {
+        let mut state = self.state.clone();
+        loop {
+            match &*state.borrow_and_update() {
+                SlotState::Live(session) if !session.is_over() => return Ok(session.clone()),
+                SlotState::Down(failure) => return Err(CallError::Down(failure.clone())),
+                SlotState::Live(_) | SlotState::Waiting => {}
+            }
+            if state.changed().await.is_err() {
+                return Err(CallError::Lost);
+            }
+        }
+    }
+}
+
+impl Remote {
+    /// Makes the first contact: its errors are the caller's.
+    pub async fn connect(endpoint: Endpoint, secret: Secret) -> Result<Self, Failure> {
+        let user = endpoint.account.user.clone();
+        let instance = InstanceId(rand::rng().random());
+        let seed = zeroize::Zeroizing::new(rand::rng().random::<[u8; 32]>());
+        let common = Arc::new(Common {
+            endpoint,
+            credentials: Credentials::new(user, secret, &seed, instance),
+            hurry: watch::Sender::new(0),
+            closed: watch::Sender::new(false),
+        });
+        let established = establish(&common).await?;
+        let limits = established.logged_in.welcome.limits;
+        let round_trip = established.round_trip;
+
+        let (link_sender, link) = watch::channel(LinkState::Live { round_trip });
+        let (state_sender, state) = watch::channel(SlotState::Waiting);
+        let mut tasks = JoinSet::new();
+        let control =
+            supervise(Arc::clone(&common), Some(established), state_sender, Some(link_sender));
+        tasks.spawn(control);
+        Ok(Self {
+            pool: Arc::new(Pool {
+                common,
+                changes: Arc::new(ChangeKeys::new(instance)),
+                limits,
+                round_trip,
+                link,
+                control: Lane { state },
+                bulk: Mutex::default(),
+                tasks: Mutex::new(tasks),
+            }),
+        })
+    }
+
+    /// Whose home this is.
+    pub fn account(&self) -> &Account {
+        &self.pool.common.endpoint.account
+    }
+
+    /// What the server takes.
+    pub fn limits(&self) -> &Limits {
+        &self.pool.limits
+    }
+
+    /// How long the first exchange took: an upper bound of a round trip.
+    pub fn round_trip(&self) -> Duration {
+        self.pool.round_trip
+    }
+
+    /// How the link is, now and from now on.
+    pub fn link(&self) -> watch::Receiver<LinkState> {
+        self.pool.link.clone()
+    }
+
+    /// Tries to reconnect at once instead of at the planned time.
+    pub fn retry_now(&self) {
+        self.pool.common.hurry.send_modify(|count| *count += 1);
+    }
+
+    /// The connection that stays free of bulk.
+    pub fn control(&self) -> Lane {
+        self.pool.control.clone()
+    }
+
+    /// A connection for bulk, counted from 0; made when it is first asked for.
+    pub fn lane(&self, index: usize) -> Lane {
+        let mut bulk = self.pool.bulk.lock().unwrap_or_else(PoisonError::into_inner);
+        while bulk.len() <= index {
+            let (sender, state) = watch::channel(SlotState::Waiting);
+            let task = supervise(Arc::clone(&self.pool.common), None, sender, None);
+            self.pool.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
+            bulk.push(Lane { state });
+        }
+        bulk[index].clone()
+    }
+
+    /// A path in the home as people see it.
+    pub fn show(&self, path: &RemotePath) -> String {
+        self.account().show(path)
+    }
+
+    /// Asks for an answer of one frame, again after each loss of the link.
+    pub async fn call<R: Request + Sync>(&self, request: &R) -> Result<R::Answer, CallError> {
+        self.persist(|session| async move { session.call(request).await }).await
+    }
+
+    /// Carries a change out once, however often it must be sent.
+    pub async fn change<R: Change + Sync>(
+        &self,
+        make: impl FnOnce(ChangeKey) -> R,
+    ) -> Result<R::Answer, CallError> {
+        let change = self.begin_change();
+        self.call(&make(change.key())).await
+    }
+
+    /// A key for a change that the caller sends himself. Held until nobody sends it again.
+    pub fn begin_change(&self) -> OpenChange {
+        self.pool.changes.begin()
+    }
+
+    /// Repeats `attempt` on the control connection while the link is lost under it.
+    pub async fn persist<T, F>(&self, attempt: impl Fn(Session) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        persist_on(&self.pool.control, attempt).await
+    }
+
+    /// Says goodbye on every connection and waits for their ends.
+    pub async fn close(&self) {
+        self.pool.common.closed.send_replace(true);
+        let mut tasks =
+            std::mem::take(&mut *self.pool.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(CLOSE_WITHIN, all).await.is_err() {
+            tasks.shutdown().await;
+        }
+    }
+}
+
+/// Repeats `attempt` on `lane` while its connection is lost under it, or the server asks to come
+/// again.
+pub async fn persist_on<T, F>(lane: &Lane, attempt: impl Fn(Session) -> F) -> Result<T, CallError>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    loop {
+        let session = lane.session().await?;
+        match attempt(session).await {
+            Err(CallError::Lost) => {}
+            Err(CallError::Refused(refusal))
+                if matches!(refusal.code, ErrorCode::CLOSING | ErrorCode::BUSY) =>
+            {
+                let wait = refusal.retry_after_ms.unwrap_or(200).min(10_000);
+                tokio::time::sleep(Duration::from_millis(wait)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remote").field("account", self.account()).finish_non_exhaustive()
+    }
+}

@@ -11,6 +11,7 @@ pub fn what_happened(situation: &Situation) -> String {
         S::HostNotFound => "no such host",
         S::ConnectionRefused => "nobody listens there",
         S::TimedOut(limit) => return format!("no answer within {} s", limit.as_secs_f32()),
+        S::Unreachable(reason) => return format!("it cannot be reached: {reason}"),
         S::NotSampan => "something answers there, but it is not a Sampan server",
         S::SecureChannel(reason) => return format!("no secure channel could be made: {reason}"),
         S::LinkLost => "the link was lost and did not come back in time",
@@ -92,7 +93,9 @@ pub fn what_next(situation: &Situation, subject: &str, place: &str) -> Option<St
     let fixed = match situation {
         S::HostNotFound => "check the spelling of the host",
         S::ConnectionRefused => "check the host and the port, and that `sampand serve` runs",
-        S::TimedOut(_) => "check the network, or wait longer with --timeout SECONDS",
+        S::TimedOut(_) | S::Unreachable(_) => {
+            "check the network, or wait longer with --timeout SECONDS"
+        }
         S::NotSampan => "check the port; Sampan's usual one is 7227",
         S::LinkLost => {
             "run the same command again to go on where it stopped, or wait longer with --retry-for"

@@ -1,0 +1,454 @@
+//! One connection that is logged in: requests out, answers in, matched by number.
+//!
+//! ```text
+//! callers ── frames ──▶ queue ──▶ writer ──▶ socket
+//! callers ◀─ answers ── pending ◀── reader ◀── socket
+//!                         watch: pings into silence, gives the connection up as dead
+//! ```
+//!
+//! Reader, writer and watch are one future, [`Driver::run`], which someone owns and awaits. When it
+//! ends, every pending call ends as [`CallError::Lost`].
+//!
+//! Invariant: an answer goes only to the call of its number; what nobody waits for is dropped. Each
+//! queue is bounded, and a caller who does not read his answers holds up this connection only.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sampan_protocol::message::{Empty, Goodbye, GoodbyeReason, Ping, Request};
+use sampan_protocol::transport::{FrameReader, FrameWriter, ReadError, WriteError};
+use sampan_protocol::wire::{Envelope, Flags, Op, decode_args, encode_header};
+use sampan_protocol::{ErrorCode, Refusal, RequestId};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::failed::CallError;
+
+/// Silence after which a ping is sent.
+pub(super) const PING_AFTER: Duration = Duration::from_secs(1);
+/// The same for a connection that nobody waits on: often enough for a server's idle limit and for
+/// the tables of routers between.
+pub(super) const IDLE_PING_AFTER: Duration = Duration::from_secs(15);
+/// Silence after which a connection counts as silent, though not yet as lost.
+pub(super) const SILENT_AFTER: Duration = Duration::from_secs(3);
+/// Silence after which a connection with a request underway is given up.
+pub(super) const DEAD_AFTER: Duration = Duration::from_secs(10);
+/// Frames that may wait for the writer.
+const QUEUED_FRAMES: usize = 32;
+/// A goodbye is for politeness: no one waits longer for it.
+const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The network took it.
+    Cut,
+    /// Nothing was heard for too long.
+    Dead,
+    /// The server said goodbye.
+    Goodbye(Goodbye),
+    /// The server broke the protocol.
+    Broken(String),
+    /// This side closed it.
+    Closed,
+}
+
+/// A frame on its way out.
+struct Outgoing {
+    header: Vec<u8>,
+    body: Bytes,
+}
+
+/// A frame of an answer.
+struct Incoming {
+    flags: Flags,
+    args: Bytes,
+    body: Bytes,
+}
+
+/// What a caller holds of a connection.
+#[derive(Clone)]
+pub struct Session {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Outgoing>,
+}
+
+struct Shared {
+    /// `None` once the connection has ended.
+    pending: Mutex<Option<HashMap<u32, mpsc::Sender<Incoming>>>>,
+    next_id: AtomicU32,
+    health: watch::Sender<Health>,
+    /// The reader waits for a caller to take his answer: silence then is our own.
+    delivering: AtomicBool,
+    close: watch::Sender<bool>,
+}
+
+/// How a connection is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Health {
+    /// When something was heard last.
+    pub(super) heard: Instant,
+    /// Smoothed round trip of pings; `None` before the first.
+    pub(super) round_trip: Option<Duration>,
+}
+
+impl Shared {
+    fn pending(&self) -> MutexGuard<'_, Option<HashMap<u32, mpsc::Sender<Incoming>>>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget(&self, id: u32) {
+        if let Some(pending) = self.pending().as_mut() {
+            pending.remove(&id);
+        }
+    }
+}
+
+/// Moves a connection's frames.
+pub(super) struct Driver {
+    shared: Arc<Shared>,
+    reader: FrameReader,
+    writer: FrameWriter,
+    queue: mpsc::Receiver<Outgoing>,
+    /// For pings and answers to the server's; weak, so that it does not keep the queue open.
+    own_queue: mpsc::Sender<Outgoing>,
+    keep_warm: bool,
+}
+
+/// A connection of a reader and a writer that are logged in. With `keep_warm` it is pinged into
+/// every silence, not only while someone waits.
+pub(super) fn connection(
+    reader: FrameReader,
+    writer: FrameWriter,
+    keep_warm: bool,
+) -> (Session, Driver) {
+    let (queue, queued) = mpsc::channel(QUEUED_FRAMES);
+    let health = Health { heard: Instant::now(), round_trip: None };
+    let shared = Arc::new(Shared {
+        pending: Mutex::new(Some(HashMap::new())),
+        next_id: AtomicU32::new(1),
+        health: watch::Sender::new(health),
+        delivering: AtomicBool::new(false),
+        close: watch::Sender::new(false),
+    });
+    let driver = Driver {
+        shared: Arc::clone(&shared),
+        reader,
+        writer,
+        queue: queued,
+        own_queue: queue.clone(),
+        keep_warm,
+    };
+    (Session { shared, queue }, driver)
+}
+
+impl Session {
+    /// Asks, and waits for an answer of one frame.
+    pub async fn call<R: Request>(&self, request: &R) -> Result<R::Answer, CallError> {
+        self.stream(request, 1).await?.only().await.map(|(answer, _)| answer)
+    }
+
+    /// Asks in one frame. `room` is how many frames of the answer may wait for the caller: for bulk,
+    /// all that were asked for.
+    pub async fn stream<R: Request>(
+        &self,
+        request: &R,
+        room: usize,
+    ) -> Result<Answers<R>, CallError> {
+        let call = self.begin::<R>(room)?;
+        call.send(request, Bytes::new(), true).await?;
+        Ok(call.answers())
+    }
+
+    /// Begins a request of several frames. It must be sent to its last frame: the server waits.
+    pub fn begin<R: Request>(&self, room: usize) -> Result<Call<R>, CallError> {
+        let (sender, frames) = mpsc::channel(room.max(1));
+        let mut pending = self.shared.pending();
+        let pending = pending.as_mut().ok_or(CallError::Lost)?;
+        let id = loop {
+            let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+            // Zero is for frames that nobody asked for; a number still in use comes round after
+            // four thousand million requests.
+            if id != RequestId::UNASKED.0 && !pending.contains_key(&id) {
+                break id;
+            }
+        };
+        pending.insert(id, sender);
+        Ok(Call { session: self.clone(), id, frames, request: PhantomData })
+    }
+
+    pub(super) fn health(&self) -> watch::Receiver<Health> {
+        self.shared.health.subscribe()
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.shared.pending().is_none()
+    }
+
+    /// Says goodbye and ends.
+    pub(super) fn close(&self) {
+        self.shared.close.send_replace(true);
+    }
+
+    async fn queue(&self, header: Vec<u8>, body: Bytes) -> Result<(), CallError> {
+        self.queue.send(Outgoing { header, body }).await.map_err(|_| CallError::Lost)
+    }
+}
+
+/// A request that is being sent.
+pub struct Call<R> {
+    session: Session,
+    id: u32,
+    frames: mpsc::Receiver<Incoming>,
+    request: PhantomData<fn() -> R>,
+}
+
+impl<R: Request> Call<R> {
+    /// Sends the next frame.
+    pub async fn send(&self, request: &R, body: Bytes, last: bool) -> Result<(), CallError> {
+        let flags = if last { Flags::REQUEST } else { Flags::NONE };
+        let header = encode_header(RequestId(self.id), R::OP, flags, request);
+        self.session.queue(header, body).await
+    }
+
+    /// Everything was sent; now the answers.
+    pub fn answers(self) -> Answers<R> {
+        Answers { call: self, ended: false }
+    }
+}
+
+impl<R> Drop for Call<R> {
+    fn drop(&mut self) {
+        self.session.shared.forget(self.id);
+    }
+}
+
+/// The frames of an answer as they come.
+pub struct Answers<R> {
+    call: Call<R>,
+    ended: bool,
+}
+
+impl<R: Request> Answers<R> {
+    /// The next frame; `None` after the last.
+    pub async fn next(&mut self) -> Result<Option<(R::Answer, Bytes)>, CallError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let frame = self.call.frames.recv().await.ok_or(CallError::Lost)?;
+        self.ended = frame.flags.is_last();
+        if frame.flags.is_error() {
+            let refusal: Refusal = decode(&frame.args)?;
+            return Err(CallError::Refused(Box::new(refusal)));
+        }
+        Ok(Some((decode(&frame.args)?, frame.body)))
+    }
+
+    /// The one frame of an answer.
+    pub async fn only(mut self) -> Result<(R::Answer, Bytes), CallError> {
+        match self.next().await? {
+            Some(answer) if self.ended => Ok(answer),
+            _ => Err(CallError::Malformed("an answer of one frame has more or none".to_owned())),
+        }
+    }
+}
+
+fn decode<T: serde::de::DeserializeOwned>(args: &[u8]) -> Result<T, CallError> {
+    decode_args(args).map_err(|error| {
+        CallError::Malformed(sampan_protocol::escape::escaped_text(&error.to_string()))
+    })
+}
+
+impl Driver {
+    /// Runs until the connection ends, and says why.
+    pub(super) async fn run(self) -> Ended {
+        let Self { shared, mut reader, mut writer, mut queue, own_queue, keep_warm } = self;
+        let mut close = shared.close.subscribe();
+        let ended = tokio::select! {
+            ended = read(&shared, &mut reader, &own_queue) => ended,
+            ended = write(&mut writer, &mut queue) => ended,
+            ended = watch(&shared, &own_queue, keep_warm) => ended,
+            _ = close.wait_for(|close| *close) => Ended::Closed,
+        };
+        // Dropping the senders is what ends the pending calls.
+        shared.pending().take();
+        if ended == Ended::Closed {
+            // Nobody minds if it does not arrive.
+            let _ = tokio::time::timeout(GOODBYE_WITHIN, say_goodbye(writer)).await;
+        }
+        ended
+    }
+}
+
+async fn say_goodbye(mut writer: FrameWriter) -> Result<(), WriteError> {
+    let goodbye = Goodbye { reason: GoodbyeReason::Done, retry_after_ms: None };
+    let header = encode_header(RequestId::UNASKED, Op::GOODBYE, Flags::REQUEST, &goodbye);
+    writer.send(&header, &[]).await?;
+    writer.close().await
+}
+
+async fn write(writer: &mut FrameWriter, queue: &mut mpsc::Receiver<Outgoing>) -> Ended {
+    while let Some(mut frame) = queue.recv().await {
+        loop {
+            match writer.send(&frame.header, &frame.body).await {
+                Ok(()) => {}
+                Err(WriteError::TooLong(error)) => return Ended::Broken(error.to_string()),
+                Err(WriteError::Cut | WriteError::Io(_)) => return Ended::Cut,
+            }
+            match queue.try_recv() {
+                Ok(next) => frame = next,
+                Err(_) => break,
+            }
+        }
+        if writer.flush().await.is_err() {
+            return Ended::Cut;
+        }
+    }
+    Ended::Closed
+}
+
+async fn read(
+    shared: &Shared,
+    reader: &mut FrameReader,
+    own_queue: &mpsc::Sender<Outgoing>,
+) -> Ended {
+    loop {
+        let frame = match reader.next().await {
+            Ok(Some(frame)) => frame,
+            Ok(None) | Err(ReadError::Cut | ReadError::Io(_)) => return Ended::Cut,
+            Err(error) => return Ended::Broken(error.to_string()),
+        };
+        shared.health.send_modify(|health| health.heard = Instant::now());
+        let envelope = match Envelope::decode(&frame.header) {
+            Ok(envelope) => envelope,
+            Err(error) => return Ended::Broken(error.to_string()),
+        };
+        if !envelope.flags.is_answer() {
+            if envelope.op == Op::GOODBYE {
+                return match decode_args(envelope.args) {
+                    Ok(goodbye) => Ended::Goodbye(goodbye),
+                    Err(error) => Ended::Broken(error.to_string()),
+                };
+            }
+            // Never waits: the server may be reading only once it was read. With a queue full of
+            // other frames it hears from us anyway.
+            let answer = Outgoing { header: answer_to(envelope), body: Bytes::new() };
+            if let Err(mpsc::error::TrySendError::Closed(_)) = own_queue.try_send(answer) {
+                return Ended::Closed;
+            }
+            continue;
+        }
+        let id = envelope.id.0;
+        let flags = envelope.flags;
+        let args = part_of(&frame.header, envelope.args);
+        let caller = match shared.pending().as_mut() {
+            Some(pending) if flags.is_last() => pending.remove(&id),
+            Some(pending) => pending.get(&id).cloned(),
+            None => return Ended::Closed,
+        };
+        let Some(caller) = caller else { continue };
+        let incoming = Incoming { flags, args, body: frame.body };
+        if let Err(mpsc::error::TrySendError::Full(incoming)) = caller.try_send(incoming) {
+            shared.delivering.store(true, Ordering::Relaxed);
+            // A caller who went away wants nothing any more.
+            let _ = caller.send(incoming).await;
+            shared.delivering.store(false, Ordering::Relaxed);
+            shared.health.send_modify(|health| health.heard = Instant::now());
+        }
+    }
+}
+
+/// What a request of the server's is answered with.
+fn answer_to(envelope: Envelope<'_>) -> Vec<u8> {
+    if envelope.op == Op::PING {
+        return encode_header(envelope.id, envelope.op, Flags::LAST_ANSWER, &Empty {});
+    }
+    let refusal = Refusal::new(ErrorCode::UNSUPPORTED, "a client serves no such request");
+    encode_header(envelope.id, envelope.op, Flags::REFUSAL, &refusal)
+}
+
+/// `args` as a part of the header's memory.
+fn part_of(header: &Bytes, args: &[u8]) -> Bytes {
+    let start = header.as_ptr() as usize;
+    let inside = (start..=start + header.len()).contains(&(args.as_ptr() as usize));
+    if inside { header.slice_ref(args) } else { Bytes::copy_from_slice(args) }
+}
+
+/// Pings into silence; ends when the connection is dead.
+async fn watch(shared: &Shared, own_queue: &mpsc::Sender<Outgoing>, keep_warm: bool) -> Ended {
+    let mut health = shared.health.subscribe();
+    loop {
+        let heard = health.borrow_and_update().heard;
+        let waited_for = shared.pending().as_ref().is_some_and(|pending| !pending.is_empty());
+        let patience = if keep_warm || waited_for { PING_AFTER } else { IDLE_PING_AFTER };
+        let quiet = heard.elapsed();
+        if quiet < patience {
+            // A request that begins meanwhile is noticed a second later at most.
+            tokio::time::sleep(patience.saturating_sub(quiet).min(PING_AFTER)).await;
+            continue;
+        }
+        if shared.delivering.load(Ordering::Relaxed) {
+            tokio::time::sleep(PING_AFTER).await;
+            continue;
+        }
+        match ping(shared, own_queue, heard + DEAD_AFTER).await {
+            Ok(()) => {}
+            Err(ended) => return ended,
+        }
+    }
+}
+
+/// Sends one ping and waits for any sign of life until `give_up`.
+async fn ping(
+    shared: &Shared,
+    own_queue: &mpsc::Sender<Outgoing>,
+    give_up: Instant,
+) -> Result<(), Ended> {
+    let (sender, mut answers) = mpsc::channel(1);
+    let id = shared.next_id.fetch_add(1, Ordering::Relaxed).max(1);
+    match shared.pending().as_mut() {
+        Some(pending) => drop(pending.insert(id, sender)),
+        None => return Err(Ended::Closed),
+    }
+    let sent = Instant::now();
+    // A ping has a fair chance, however long the silence before it was.
+    let mut give_up = give_up.max(sent + SILENT_AFTER);
+    let header = encode_header(RequestId(id), Op::PING, Flags::REQUEST, &Ping {});
+    let exchange = async {
+        // The queue may be full of bulk that does not move: that is a silence too.
+        own_queue.send(Outgoing { header, body: Bytes::new() }).await.map_err(|_| Ended::Closed)?;
+        answers.recv().await.ok_or(Ended::Closed)
+    };
+    let mut health = shared.health.subscribe();
+    let mut exchange = std::pin::pin!(exchange);
+    loop {
+        tokio::select! {
+            answered = &mut exchange => {
+                shared.forget(id);
+                answered?;
+                let round_trip = sent.elapsed();
+                shared.health.send_modify(|health| {
+                    let smoothed = health.round_trip.map_or(round_trip, |old| (old * 7 + round_trip) / 8);
+                    health.round_trip = Some(smoothed);
+                });
+                return Ok(());
+            }
+            _ = health.changed() => {
+                // Any frame is a sign of life, though the ping itself waits behind bulk.
+                give_up = give_up.max(health.borrow_and_update().heard + DEAD_AFTER);
+            }
+            () = tokio::time::sleep_until(give_up) => {
+                shared.forget(id);
+                if shared.delivering.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                return Err(Ended::Dead);
+            }
+        }
+    }
+}
