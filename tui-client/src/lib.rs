@@ -11,6 +11,7 @@
 pub mod address;
 pub mod catalogue;
 pub mod failure;
+pub mod local;
 pub mod message;
 pub mod place;
 pub mod remote;
