@@ -1,4 +1,8 @@
 //! The protocol crate from outside, and the rules of the whole repository.
 
+#[path = "../../fuzz/src/catalogue.rs"]
+mod catalogue;
 mod layering;
+mod protocol_md;
 mod readme;
+mod samples;
