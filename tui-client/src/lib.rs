@@ -10,6 +10,7 @@
 
 pub mod address;
 pub mod catalogue;
+pub mod cli;
 pub mod failure;
 pub mod local;
 pub mod message;

@@ -1,3 +1,7 @@
-//! The program `sampan`.
+//! The program `sampan`: arguments in, exit code out. Everything else is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sampan_client::cli::main()
+}

@@ -1,3 +1,4 @@
 //! English: `engine` for failures, and a section for each of the commands and the screen.
 
+pub mod cli;
 pub mod engine;

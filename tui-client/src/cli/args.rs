@@ -1,0 +1,345 @@
+//! What a person types, as one tree; the help of each word stands beside it.
+//!
+//! clap answers wrong usage itself, with exit code 2. Operands are bytes, never text, for names are.
+//!
+//! Invariant: a flag is here only if it is carried out.
+
+#![expect(clippy::struct_excessive_bools, reason = "flags are bools")]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use sampan_protocol::transport::Fingerprint;
+
+/// Carries files between your machine and your server, from a terminal.
+///
+/// A PLACE is USER@HOST:PATH or sampan://USER@HOST[:PORT]/PATH; without a path it is the home.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sampan",
+    version,
+    after_help = "Example:\n  sampan ls ada@files.example.org\n\nExit codes: 0 done, 1 several \
+                  reasons or a target exists, 2 wrong usage, 3 no connection, 4 login refused, 5 \
+                  the server is not who it was, 6 over quota or out of space, 7 no such file or \
+                  not allowed, 130 interrupted."
+)]
+pub(super) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List folders and files
+    #[command(after_help = "Example:\n  sampan ls -l ada@files.example.org:inbox")]
+    Ls(Ls),
+    /// Make folders
+    #[command(after_help = "Example:\n  sampan mkdir -p ada@files.example.org:work/2026/autumn")]
+    Mkdir(Mkdir),
+    /// Remove files, links and folders; never asks
+    #[command(after_help = "Example:\n  sampan rm -r ada@files.example.org:inbox/old")]
+    Rm(Rm),
+    /// Move or rename inside a home
+    #[command(after_help = "Example:\n  sampan mv ada@files.example.org:inbox/a.txt \
+                            ada@files.example.org:work/")]
+    Mv(Mv),
+    /// Show quota and use
+    #[command(after_help = "Example:\n  sampan df ada@files.example.org")]
+    Df(Df),
+    /// Print the BLAKE3 of files, as b3sum does
+    #[command(after_help = "Example:\n  sampan sum ada@files.example.org:inbox/disk.img")]
+    Sum(Sum),
+    /// List unfinished uploads, which hold quota, or give some up
+    #[command(after_help = "Examples:\n  sampan uploads ada@files.example.org\n  sampan uploads \
+                            --abort 17 ada@files.example.org")]
+    Uploads(Uploads),
+    /// Enrol a key, so that later runs need no password
+    #[command(after_help = "Example:\n  sampan login ada@files.example.org")]
+    Login(Login),
+    /// Revoke the key that `login` enrolled
+    #[command(after_help = "Example:\n  sampan logout ada@files.example.org")]
+    Logout(Login),
+    /// Forget a server's stored identity
+    #[command(after_help = "Example:\n  sampan forget files.example.org:7227")]
+    Forget(Forget),
+}
+
+/// How to reach a server and prove who is there.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Connection")]
+pub(super) struct LinkOptions {
+    /// The server's port, where the place names none [default: 7227]
+    #[arg(short = 'P', long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) port: Option<u16>,
+    /// Take the password from the first line of this file; the variable SAMPAN_PASSWORD does too
+    #[arg(long, value_name = "FILE")]
+    pub(super) password_file: Option<PathBuf>,
+    /// Trust a server that is met for the first time, without asking
+    #[arg(long)]
+    pub(super) accept_new: bool,
+    /// Connect only to the server with this fingerprint, whatever is stored
+    #[arg(long, value_name = "SHA256:…")]
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// How long the first contact may take, such as 10s
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_timeout)]
+    pub(super) timeout: Duration,
+    /// How long a lost connection is tried again without progress: a time, 0 or forever
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_patience)]
+    pub(super) retry_for: Patience,
+}
+
+/// `ls`.
+#[derive(Args, Debug)]
+pub(super) struct Ls {
+    /// Also mode, size and time
+    #[arg(short)]
+    pub(super) long: bool,
+    /// Also names that begin with a dot
+    #[arg(short)]
+    pub(super) all: bool,
+    /// As it arrives, not sorted
+    #[arg(short = 'U')]
+    pub(super) unsorted: bool,
+    /// End names with NUL and never escape them
+    #[arg(short = '0', conflicts_with = "json")]
+    pub(super) nul: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Folders or files
+    #[arg(required = true, value_name = "PLACE")]
+    pub(super) places: Vec<OsString>,
+    /// How to connect.
+    #[command(flatten)]
+    pub(super) link: LinkOptions,
+}
+
+/// `mkdir`.
+#[derive(Args, Debug)]
+pub(super) struct Mkdir {
+    /// Also missing parents; a folder that is there is no error
+    #[arg(short)]
+    pub(super) parents: bool,
+    /// New folders
+    #[arg(required = true, value_name = "PLACE")]
+    pub(super) places: Vec<OsString>,
+    /// How to connect.
+    #[command(flatten)]
+    pub(super) link: LinkOptions,
+}
+
+/// `rm`.
+#[derive(Args, Debug)]
+pub(super) struct Rm {
+    /// Folders with what is in them
+    #[arg(short)]
+    pub(super) recursive: bool,
+    /// A missing name is no error
+    #[arg(short)]
+    pub(super) force: bool,
+    /// What goes
+    #[arg(required = true, value_name = "PLACE")]
+    pub(super) places: Vec<OsString>,
+    /// How to connect.
+    #[command(flatten)]
+    pub(super) link: LinkOptions,
+}
+
+/// `mv`.
+#[derive(Args, Debug)]
+pub(super) struct Mv {
+    /// Replace a file that is at the target
+    #[arg(long)]
+    pub(super) overwrite: bool,
+    /// What moves
+    #[arg(required = true, value_name = "PLACE")]
+    pub(super) sources: Vec<OsString>,
+    /// A new name, or the folder it goes into
+    #[arg(required = true, value_name = "TARGET")]
+    pub(super) target: OsString,
+    /// How to connect.
+    #[command(flatten)]
+    pub(super) link: LinkOptions,
+}
+
+/// `df`.
+#[derive(Args, Debug)]
+pub(super) struct Df {
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Whose quota
+    #[arg(value_name = "PLACE")]
+    pub(super) place: OsString,
+    /// How to connect.
+    #[command(flatten)]
+    pub(super) link: LinkOptions,
+}
+
+/// `sum`.
+#[derive(Args, Debug)]
+pub(super) struct Sum {
+    /// Files
+    #[arg(required = true, value_name = "PLACE")]
+    pub(super) places: Vec<OsString>,
+    /// How to connect.
+    #[command(flatten)]
+    pub(super) link: LinkOptions,
+}
+
+/// `uploads`.
+#[derive(Args, Debug)]
+pub(super) struct Uploads {
+    /// One JSON object a line
+    #[arg(long, conflicts_with = "abort")]
+    pub(super) json: bool,
+    /// Give these up, and free the quota they hold
+    #[arg(long)]
+    pub(super) abort: bool,
+    /// With --abort the uploads' ids, then the place
+    #[arg(required = true, value_name = "[ID…] PLACE", num_args = 1..)]
+    pub(super) operands: Vec<OsString>,
+    /// How to connect.
+    #[command(flatten)]
+    pub(super) link: LinkOptions,
+}
+
+/// `login` and `logout`.
+#[derive(Args, Debug)]
+pub(super) struct Login {
+    /// Whose key
+    #[arg(value_name = "PLACE")]
+    pub(super) place: OsString,
+    /// How to connect.
+    #[command(flatten)]
+    pub(super) link: LinkOptions,
+}
+
+/// `forget`.
+#[derive(Args, Debug)]
+pub(super) struct Forget {
+    /// Which server
+    #[arg(value_name = "HOST[:PORT]")]
+    pub(super) server: String,
+    /// The server's port, where HOST names none [default: 7227]
+    #[arg(short = 'P', long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) port: Option<u16>,
+}
+
+/// How long a lost connection is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// So long without progress; zero: not at all.
+    For(Duration),
+    /// For ever.
+    Forever,
+}
+
+/// Units of time: the longer suffix before the one that it ends with.
+const UNITS: [(&str, f64); 5] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("", 1.0)];
+
+fn parse_duration(written: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{written}` is no time; write seconds, or such as 500ms, 30s, 10m, 1h");
+    let (number, factor) = UNITS
+        .iter()
+        .find_map(|(unit, factor)| Some((written.strip_suffix(unit)?, factor)))
+        .ok_or_else(wrong)?;
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return Err(wrong());
+    }
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(number * factor).map_err(|_| wrong())
+}
+
+fn parse_timeout(written: &str) -> Result<Duration, String> {
+    match parse_duration(written)? {
+        Duration::ZERO => Err("no time at all is too short for any server".to_owned()),
+        time => Ok(time),
+    }
+}
+
+fn parse_patience(written: &str) -> Result<Patience, String> {
+    match written {
+        "forever" => Ok(Patience::Forever),
+        time => parse_duration(time).map(Patience::For),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(std::iter::once(&"sampan").chain(words))
+    }
+
+    #[test]
+    fn the_tree_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_help_with_an_example() {
+        let mut root = Arguments::command();
+        root.build();
+        for command in std::iter::once(&root).chain(root.get_subcommands()) {
+            if command.get_name() == "help" {
+                continue;
+            }
+            let help = command.clone().render_long_help().to_string();
+            let (_, example) = help.split_once("Example").unwrap_or_else(|| {
+                panic!("`{}` has no example:\n{help}", command.get_name());
+            });
+            assert!(example.contains("sampan "), "{help}");
+        }
+    }
+
+    #[test]
+    fn operands_fall_into_their_places() {
+        let mv = parse(&["mv", "u@h:a", "u@h:b", "u@h:c", "--overwrite"]).unwrap();
+        let Command::Mv(mv) = mv.command else { panic!("{mv:?}") };
+        assert_eq!((mv.sources.len(), mv.overwrite), (2, true));
+    }
+
+    #[test]
+    fn wrong_usage_is_refused() {
+        for words in [
+            &["ls"][..],
+            &["mv", "u@h:x"],
+            &["mkdir", "-p"],
+            &["ls", "-P", "0", "u@h"],
+            &["ls", "--fingerprint", "SHA256:x", "u@h"],
+            &["ls", "--timeout", "0", "u@h"],
+            &["ls", "--timeout", "soon", "u@h"],
+            &["ls", "-0", "--json", "u@h"],
+            &["lss", "u@h"],
+            &["ls", "--frobnicate", "u@h"],
+        ] {
+            let error = parse(words).expect_err(&format!("{words:?}"));
+            assert_eq!(error.exit_code(), 2, "{words:?}");
+        }
+        for words in [&["--help"][..], &["--version"], &["mv", "--help"]] {
+            assert_eq!(parse(words).unwrap_err().exit_code(), 0, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn times_are_read() {
+        let cases = [("10", 10.0), ("0", 0.0), ("2.5s", 2.5), ("250ms", 0.25), ("10m", 600.0)];
+        for (written, seconds) in cases {
+            assert_eq!(parse_duration(written), Ok(Duration::from_secs_f64(seconds)), "{written}");
+        }
+        for written in ["", "s", "-1", "1d", "1e9", "inf", "NaN", "1.2.3", "99999999999999999999h"]
+        {
+            assert!(parse_duration(written).is_err(), "{written}");
+        }
+        assert_eq!(parse_patience("forever"), Ok(Patience::Forever));
+        assert_eq!(parse_patience("0"), Ok(Patience::For(Duration::ZERO)));
+    }
+}

@@ -1,0 +1,152 @@
+//! The command line: arguments to one command, or to the screen; failures to an exit code.
+//!
+//! Each command is a file and reads as a story: operands, connection, work, report. What they share
+//! is `session` (identity and login, with the questions that may need), `report` (failures),
+//! `output` and `json` (data).
+//!
+//! Invariant: data goes to standard output and everything else to standard error; a command that
+//! failed in part says so for each part, and its exit code follows `exit` alone.
+
+mod args;
+mod ask;
+mod df;
+mod exit;
+mod forget;
+mod interrupt;
+mod json;
+mod login;
+mod ls;
+mod mkdir;
+mod mv;
+mod operands;
+mod output;
+mod report;
+mod rm;
+mod row;
+mod session;
+mod sum;
+mod uploads;
+
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use self::args::{Arguments, Command};
+use self::exit::Code;
+use self::interrupt::Interrupt;
+use self::report::{Report, tell};
+use crate::address::{Account, AddressError};
+use crate::catalogue::cli as text;
+use crate::failure::{Failure, Side};
+
+/// How long tasks may take to end after the command has.
+const END_WITHIN: Duration = Duration::from_secs(1);
+
+/// Why a command ends before its end.
+#[derive(Debug)]
+enum Stop {
+    /// The operands make no sense; the text says why.
+    Usage(String),
+    /// Something did not happen, to an account's home if it is said.
+    Failed(Box<Failure>, Option<Box<Account>>),
+    /// The reader of standard output has gone.
+    ClosedPipe,
+    /// Standard output cannot be written.
+    Output(io::Error),
+}
+
+impl From<AddressError> for Stop {
+    fn from(error: AddressError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(Box::new(failure), None)
+    }
+}
+
+impl Stop {
+    /// A failure in `account`'s home.
+    fn failed(failure: Failure, account: &Account) -> Self {
+        Self::Failed(Box::new(failure), Some(Box::new(account.clone())))
+    }
+
+    /// Tells why, and gives the exit code.
+    fn conclude(self) -> Code {
+        match self {
+            Self::Usage(reason) => {
+                tell(&reason);
+                Code::Usage
+            }
+            Self::Failed(failure, account) => {
+                // What ends a command before its work begins is not about a local source.
+                let mut report = Report::new(account.as_deref(), Side::Remote);
+                report.failure(&failure);
+                report.code()
+            }
+            Self::ClosedPipe => Code::Done,
+            Self::Output(error) => {
+                tell(&text::no_output(&error));
+                match error.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::NoSpace,
+                    _ => Code::Mixed,
+                }
+            }
+        }
+    }
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(told) => {
+            // Help and wrong usage alike; a reader that has gone wanted neither.
+            let _told = told.print();
+            return ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(Code::Usage as u8));
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tell(&text::no_tasks(&error));
+            return Code::Mixed.into();
+        }
+    };
+    let code = runtime.block_on(run(arguments));
+    runtime.shutdown_timeout(END_WITHIN);
+    code.into()
+}
+
+async fn run(arguments: Arguments) -> Code {
+    let mut interrupt = match Interrupt::listen() {
+        Ok(interrupt) => interrupt,
+        Err(error) => {
+            tell(&text::no_tasks(&error));
+            return Code::Mixed;
+        }
+    };
+    tokio::select! {
+        ended = dispatch(arguments) => ended.unwrap_or_else(Stop::conclude),
+        () = interrupt.heard() => Code::Interrupted,
+    }
+}
+
+async fn dispatch(arguments: Arguments) -> Result<Code, Stop> {
+    match arguments.command {
+        Command::Ls(ls) => ls::run(ls).await,
+        Command::Mkdir(mkdir) => mkdir::run(mkdir).await,
+        Command::Rm(rm) => rm::run(rm).await,
+        Command::Mv(mv) => mv::run(mv).await,
+        Command::Df(df) => df::run(df).await,
+        Command::Sum(sum) => sum::run(sum).await,
+        Command::Uploads(uploads) => uploads::run(uploads).await,
+        Command::Login(login) => login::log_in(login).await,
+        Command::Logout(logout) => login::log_out(logout).await,
+        Command::Forget(forget) => forget::run(&forget),
+    }
+}

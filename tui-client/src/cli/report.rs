@@ -1,0 +1,60 @@
+//! What a command tells a person about its failures, and the exit code that follows from them.
+//!
+//! Invariant: each failure is one line on standard error, `sampan: …`, and counts.
+
+use std::io::{self, Write};
+
+use super::exit::{Code, Tally};
+use crate::address::Account;
+use crate::catalogue::cli as text;
+use crate::failure::{Failure, Side};
+use crate::message::Message;
+
+/// Counts and tells failures.
+#[derive(Debug)]
+pub(super) struct Report {
+    account: Option<Account>,
+    source: Side,
+    tally: Tally,
+}
+
+impl Report {
+    /// For a command about `account` that reads from `source`.
+    pub(super) fn new(account: Option<&Account>, source: Side) -> Self {
+        Self { account: account.cloned(), source, tally: Tally::default() }
+    }
+
+    /// Counts a failure, and tells it.
+    pub(super) fn failure(&mut self, failure: &Failure) {
+        tell(&self.count(failure));
+    }
+
+    /// Counts a failure, and tells it with another remedy than the usual one.
+    pub(super) fn failure_but(&mut self, failure: &Failure, next: Option<String>) {
+        self.count(failure);
+        let message = Message { next, ..Message::of(failure, self.account.as_ref()) };
+        tell(&message.to_string());
+    }
+
+    /// Counts a failure, and gives its line to be told otherwise.
+    pub(super) fn count(&mut self, failure: &Failure) -> String {
+        self.tally.add(self.code_of(failure));
+        Message::of(failure, self.account.as_ref()).to_string()
+    }
+
+    /// What a failure alone would end with.
+    pub(super) fn code_of(&self, failure: &Failure) -> Code {
+        Code::of(&failure.situation, self.source)
+    }
+
+    /// The code of all of it.
+    pub(super) fn code(&self) -> Code {
+        self.tally.code()
+    }
+}
+
+/// Tells one line on standard error.
+pub(super) fn tell(message: &str) {
+    // There is nowhere left to say that this cannot be said.
+    let _told = writeln!(io::stderr(), "{}", text::told(message));
+}

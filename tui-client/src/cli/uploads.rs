@@ -1,0 +1,74 @@
+//! `sampan uploads`: what is unfinished and holds quota, and how to give it up.
+
+use std::ffi::OsString;
+use std::slice;
+
+use sampan_protocol::UploadId;
+use sampan_protocol::message::{AbortUpload, ListUploads};
+
+use super::args::Uploads;
+use super::exit::Code;
+use super::operands::Places;
+use super::output::Output;
+use super::report::Report;
+use super::{Stop, json, session};
+use crate::catalogue::cli as text;
+use crate::failure::Side;
+use crate::remote::{CallError, Remote};
+
+/// Pages of unfinished uploads that may wait to be printed.
+const PAGES: usize = 2;
+
+/// Lists the unfinished uploads, or gives up those that are named.
+pub(super) async fn run(uploads: Uploads) -> Result<Code, Stop> {
+    let Some((place, ids)) = uploads.operands.split_last() else {
+        return Err(Stop::Usage(text::no_place()));
+    };
+    let ids = read_ids(ids, uploads.abort)?;
+    let Places { account, .. } = Places::read(slice::from_ref(place), uploads.link.port)?;
+    let remote = session::connect(&account, &uploads.link).await?;
+    let mut report = Report::new(Some(&account), Side::Remote);
+    if uploads.abort {
+        for upload in ids {
+            let aborted = remote.change(|change| AbortUpload { change, upload }).await;
+            if let Err(error) = aborted {
+                report.failure(&error.about(text::upload(upload)));
+            }
+        }
+    } else {
+        list(&remote, uploads.json).await?;
+    }
+    remote.close().await;
+    Ok(report.code())
+}
+
+fn read_ids(ids: &[OsString], aborts: bool) -> Result<Vec<UploadId>, Stop> {
+    if aborts == ids.is_empty() {
+        return Err(Stop::Usage(text::ids_go_with_abort()));
+    }
+    let id = |written: &OsString| {
+        let number = written.to_str().and_then(|text| text.parse().ok());
+        number.map(UploadId).ok_or_else(|| Stop::Usage(text::no_upload_id(written)))
+    };
+    ids.iter().map(id).collect()
+}
+
+async fn list(remote: &Remote, as_json: bool) -> Result<(), Stop> {
+    let mut output = Output::standard();
+    let pages = remote.persist(|session| async move {
+        let mut answers = session.stream(&ListUploads {}, PAGES).await?;
+        let mut uploads = Vec::new();
+        while let Some((page, _)) = answers.next().await? {
+            uploads.extend(page.uploads);
+        }
+        Ok::<_, CallError>(uploads)
+    });
+    for upload in pages.await.map_err(|error| error.about(remote.account()))? {
+        if as_json {
+            output.line(&json::upload(&upload).to_string())?;
+        } else {
+            output.line(&text::unfinished(&upload))?;
+        }
+    }
+    output.flush()
+}
