@@ -2,7 +2,10 @@
 
 #[path = "../../fuzz/src/catalogue.rs"]
 mod catalogue;
+mod corpus;
 mod layering;
 mod protocol_md;
 mod readme;
 mod samples;
+#[path = "../../fuzz/src/targets.rs"]
+mod targets;
