@@ -59,6 +59,13 @@ pub enum Situation {
         /// Where the pin is stored: file and line.
         stored: String,
     },
+    /// The server's key is another one than the person gave.
+    FingerprintDiffers {
+        /// The given fingerprint.
+        given: String,
+        /// What the server showed.
+        seen: String,
+    },
     /// The server's key is unknown, and there is nobody to ask.
     IdentityUnknown {
         /// What the server showed.

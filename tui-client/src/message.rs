@@ -108,6 +108,7 @@ mod tests {
             S::LoginRefused,
             S::PasswordNeeded,
             S::ServerUnproven,
+            S::FingerprintDiffers { given: text(), seen: text() },
             S::IdentityUnknown { seen: text() },
             S::Declined,
             S::InvalidTarget,

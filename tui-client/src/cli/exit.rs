@@ -45,6 +45,7 @@ impl Code {
             S::LoginRefused | S::PasswordNeeded => Self::LoginRefused,
             S::ServerUnproven
             | S::IdentityChanged { .. }
+            | S::FingerprintDiffers { .. }
             | S::IdentityUnknown { .. }
             // The only question that ends a command with no is the one about identity.
             | S::Declined => Self::WrongServer,
@@ -130,6 +131,7 @@ mod tests {
             (S::PasswordNeeded, 4),
             (S::ServerUnproven, 5),
             (S::IdentityChanged { pinned: text(), seen: text(), stored: text() }, 5),
+            (S::FingerprintDiffers { given: text(), seen: text() }, 5),
             (S::IdentityUnknown { seen: text() }, 5),
             (S::Declined, 5),
             (S::NotFound(local), 7),

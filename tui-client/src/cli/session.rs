@@ -42,7 +42,7 @@ impl From<Patience> for RetryFor {
 
 /// Connects to `account`'s home.
 pub(super) async fn connect(account: &Account, options: &LinkOptions) -> Result<Remote, Stop> {
-    Login::new(account, options)?.connect(false).await.map_err(|stop| about(stop, account))
+    Login::new(account, options)?.connect(false).await.map_err(|stop| about(stop, account, options))
 }
 
 /// The same, but by password even if a key is enrolled: whoever enrols one proves himself first.
@@ -50,12 +50,23 @@ pub(super) async fn connect_by_password(
     account: &Account,
     options: &LinkOptions,
 ) -> Result<Remote, Stop> {
-    Login::new(account, options)?.connect(true).await.map_err(|stop| about(stop, account))
+    Login::new(account, options)?.connect(true).await.map_err(|stop| about(stop, account, options))
 }
 
-fn about(stop: Stop, account: &Account) -> Stop {
+/// There is nothing to forget where a person, and no file, named another key.
+fn named(failure: Failure, options: &LinkOptions) -> Failure {
+    match failure.situation {
+        Situation::IdentityChanged { pinned, seen, .. } if options.fingerprint.is_some() => {
+            let situation = Situation::FingerprintDiffers { given: pinned, seen };
+            Failure::new(situation, failure.subject)
+        }
+        situation => Failure { situation, ..failure },
+    }
+}
+
+fn about(stop: Stop, account: &Account, options: &LinkOptions) -> Stop {
     match stop {
-        Stop::Failed(failure, None) => Stop::failed(*failure, account),
+        Stop::Failed(failure, None) => Stop::failed(named(*failure, options), account),
         other => other,
     }
 }

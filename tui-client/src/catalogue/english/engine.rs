@@ -26,6 +26,9 @@ pub fn what_happened(situation: &Situation) -> String {
                  {stored}"
             );
         }
+        S::FingerprintDiffers { given, seen } => {
+            return format!("the server's key is {seen}, and --fingerprint says {given}");
+        }
         S::IdentityUnknown { seen } => {
             return format!(
                 "this server is not known yet, and there is no terminal to ask on; its key is \
@@ -108,6 +111,9 @@ pub fn what_next(situation: &Situation, subject: &str, place: &str) -> Option<St
                 "if its administrator confirms the new key, run `sampan forget {subject}` and \
                  connect again"
             ));
+        }
+        S::FingerprintDiffers { .. } => {
+            "do not go on unless its administrator confirms the key, with `sampand fingerprint`"
         }
         S::IdentityUnknown { .. } => {
             "compare it with `sampand fingerprint` and pass it with --fingerprint, or trust it \

@@ -1,0 +1,239 @@
+//! First contact, before any account is involved: who is there, and what if it is nobody, somebody
+//! else or something else.
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sampan_protocol::testing::identity;
+use sampan_protocol::transport::{Acceptor, ServerIdentity};
+
+use crate::program::Program;
+
+/// Shakes hands with whoever comes, says nothing more, and counts.
+pub(crate) struct Handshakes {
+    pub(crate) port: u16,
+    accepted: Arc<AtomicUsize>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Handshakes {
+    pub(crate) fn start(identity: &ServerIdentity) -> Self {
+        let acceptor = Acceptor::new(identity).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&accepted);
+        runtime.spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::SeqCst);
+                // Whoever does not like the identity goes away in the midst of it.
+                drop(acceptor.accept(tcp).await);
+            }
+        });
+        Self { port, accepted, _runtime: runtime }
+    }
+
+    pub(crate) fn place(&self) -> String {
+        format!("sampan://ada@127.0.0.1:{}/", self.port)
+    }
+
+    fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+}
+
+/// Answers each connection with `greeting`, and keeps it open until the client closes.
+fn greeter(greeting: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let talk = |mut tcp: TcpStream| {
+            tcp.write_all(greeting)?;
+            std::io::copy(&mut tcp, &mut std::io::sink())
+        };
+        for tcp in listener.incoming() {
+            // A client that has seen enough resets the connection.
+            let _ended = tcp.and_then(talk);
+        }
+    });
+    port
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let program = Program::new();
+    for arguments in [
+        &["frobnicate", "x"][..],
+        &["ls"],
+        &["ls", "--frobnicate", "ada@localhost"],
+        &["ls", "not a place"],
+        &["ls", "saved:docs"],
+        &["ls", "ada@localhost:a", "bob@localhost:a"],
+        &["ls", "-P", "1", "sampan://ada@localhost:2/"],
+        &["ls", "sampan://ada@localhost:70000/"],
+    ] {
+        let ended = program.run(arguments);
+        assert_eq!((ended.code, &*ended.out), (2, &b""[..]), "{arguments:?}: {ended:?}");
+        assert!(!ended.err.is_empty());
+    }
+    for arguments in [&["--help"][..], &["ls", "--help"], &["--version"]] {
+        let ended = program.run(arguments);
+        assert!(!ended.succeeded().is_empty());
+    }
+}
+
+#[test]
+fn a_place_with_a_password_ends_with_2_and_does_not_show_it() {
+    let program = Program::new();
+    for place in ["ada:secret@localhost:docs", "sampan://ada:secret@localhost/docs"] {
+        let ended = program.run(["ls", place]);
+        ended.failed(2, &["password", "--password-file"]);
+        assert!(!ended.err.contains("secret"), "{}", ended.err);
+    }
+}
+
+#[test]
+fn above_the_home_ends_with_7_and_nothing_is_sent() {
+    let program = Program::new();
+    let server = Handshakes::start(identity());
+    let place = format!("{}docs/../..", server.place());
+    for arguments in [
+        &["ls", &place][..],
+        &["rm", "-r", &place],
+        &["mkdir", &place],
+        &["sum", &place],
+        &["mv", &place, &server.place()],
+        &["mv", &server.place(), &place],
+    ] {
+        program.run(arguments).failed(7, &["docs/../..", "home"]);
+    }
+    program.run(["rm", "-rf", &server.place()]).failed(7, &["home"]);
+    assert_eq!(server.accepted(), 0);
+}
+
+#[test]
+fn no_server_ends_with_3() {
+    let program = Program::new();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    program
+        .run(["ls", &format!("sampan://ada@127.0.0.1:{port}/")])
+        .failed(3, &[&format!("127.0.0.1:{port}"), "nobody listens", "sampand serve"]);
+    program.run(["ls", "ada@no-such-host.invalid:"]).failed(3, &["no-such-host.invalid", "host"]);
+}
+
+#[test]
+fn what_is_no_sampan_server_ends_with_3() {
+    let program = Program::new();
+    for greeting in [&b"SSH-2.0-OpenSSH_9.9\r\n"[..], b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
+        let port = greeter(greeting);
+        program
+            .run(["ls", "-P", &port.to_string(), "ada@127.0.0.1:"])
+            .failed(3, &["not a Sampan server", "port"]);
+    }
+}
+
+#[test]
+fn a_server_that_says_nothing_ends_with_3_in_time() {
+    let program = Program::new();
+    let port = greeter(b"");
+    program
+        .run(["ls", "--timeout", "300ms", "-P", &port.to_string(), "ada@127.0.0.1:"])
+        .failed(3, &["no answer within 0.3 s", "--timeout"]);
+}
+
+#[test]
+fn an_unknown_server_with_nobody_to_ask_ends_with_5() {
+    let program = Program::new();
+    let server = Handshakes::start(identity());
+    let fingerprint = identity().fingerprint().to_string();
+    program
+        .run(["ls", &server.place()])
+        .failed(5, &["not known", &fingerprint, "--fingerprint", "--accept-new"]);
+    assert!(!program.home().join("known_servers").exists(), "nothing may be pinned");
+}
+
+#[test]
+fn a_changed_server_ends_with_5_and_the_way_out_is_named() {
+    let program = Program::new();
+    let server = Handshakes::start(identity());
+    let host = format!("127.0.0.1:{}", server.port);
+    let other = ServerIdentity::generate().unwrap().fingerprint();
+    let pins = program.home().join("known_servers");
+    std::fs::write(&pins, format!("# mine\n{host} {other}\n")).unwrap();
+
+    let stored = format!("{}, line 2", pins.display());
+    let forget = format!("sampan forget {host}");
+    for more in [&[][..], &["--accept-new"]] {
+        // The pin is looked at before the password: none is given here.
+        let arguments = ["ls", &server.place()];
+        let mut command = program.command(arguments.iter().chain(more));
+        command.env("SAMPAN_PASSWORD", "secret");
+        let ended = crate::program::Ended::of(command.output().unwrap());
+        let seen = identity().fingerprint().to_string();
+        ended.failed(5, &[&stored, &forget, &seen, &other.to_string()]);
+    }
+
+    let ended = program.run(["forget", &host]);
+    assert!(ended.succeeded().contains(&host));
+    assert_eq!(std::fs::read_to_string(&pins).unwrap(), "# mine\n");
+    program.run(["forget", &host]).failed(7, &[&host]);
+    program.run(["ls", &server.place()]).failed(5, &["not known"]);
+}
+
+#[test]
+fn a_given_fingerprint_alone_decides() {
+    let program = Program::new();
+    let server = Handshakes::start(identity());
+    let host = format!("127.0.0.1:{}", server.port);
+    let right = identity().fingerprint().to_string();
+    let wrong = ServerIdentity::generate().unwrap().fingerprint().to_string();
+    let pins = program.home().join("known_servers");
+    std::fs::write(&pins, format!("{host} {right}\n")).unwrap();
+
+    let run = |fingerprint: &str| {
+        let mut command = program.command(["ls", "--fingerprint", fingerprint, &server.place()]);
+        crate::program::Ended::of(command.env("SAMPAN_PASSWORD", "secret").output().unwrap())
+    };
+    run(&wrong).failed(5, &[&wrong, &right, "--fingerprint"]);
+    assert!(!run(&wrong).err.contains("sampan forget"), "there is nothing to forget");
+
+    // The right one passes against a wrong pin: then the server hangs up, which is another matter.
+    std::fs::write(&pins, format!("{host} {wrong}\n")).unwrap();
+    run(&right).failed(3, &[&host]);
+}
+
+#[test]
+fn accept_new_pins_without_asking() {
+    let program = Program::new();
+    let server = Handshakes::start(identity());
+    let mut command = program.command(["ls", "--accept-new", &server.place()]);
+    let ended = command.env("SAMPAN_PASSWORD", "secret").output().unwrap();
+    assert_eq!(ended.status.code(), Some(3), "{ended:?}");
+    let pins = std::fs::read_to_string(program.home().join("known_servers")).unwrap();
+    let expected = format!("127.0.0.1:{} {}\n", server.port, identity().fingerprint());
+    assert_eq!(pins, expected);
+}
+
+#[test]
+fn a_password_that_nobody_can_be_asked_for_ends_with_4_before_connecting() {
+    let program = Program::new();
+    let server = Handshakes::start(identity());
+    let fingerprint = identity().fingerprint().to_string();
+    program
+        .run(["ls", "--fingerprint", &fingerprint, &server.place()])
+        .failed(4, &["ada@127.0.0.1", "--password-file", "SAMPAN_PASSWORD"]);
+    assert_eq!(server.accepted(), 0);
+    program
+        .run(["ls", "--password-file", "/nowhere/password", &server.place()])
+        .failed(7, &["/nowhere/password"]);
+    assert_eq!(server.accepted(), 0);
+}

@@ -1,0 +1,7 @@
+//! The client from outside: the real program, and real servers in this process.
+
+#![expect(clippy::unwrap_used, reason = "what helps tests fails as they do")]
+
+mod contact;
+mod program;
+mod terminal;

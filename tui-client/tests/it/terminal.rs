@@ -1,0 +1,158 @@
+//! Questions on a real terminal: where they go, what they show, and what is left when they are cut
+//! short.
+
+use std::io::{Read, Write};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use sampan_protocol::testing::identity;
+
+use crate::contact::Handshakes;
+use crate::program::Program;
+
+/// Longer than any step takes, so that a test that hangs fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A shell's command line on a terminal of its own.
+struct OnTerminal {
+    child: Box<dyn Child + Send + Sync>,
+    input: Box<dyn Write + Send>,
+    output: Receiver<Vec<u8>>,
+    seen: String,
+    master: Box<dyn MasterPty + Send>,
+}
+
+impl OnTerminal {
+    /// Runs `line` by `sh`, with the program as `$SAMPAN`.
+    fn run(program: &Program, line: &str) -> Self {
+        let size = PtySize { rows: 24, cols: 100, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).unwrap();
+        let mut command = CommandBuilder::new("/bin/sh");
+        command.args(["-c", line]);
+        command.env("SAMPAN", env!("CARGO_BIN_EXE_sampan"));
+        command.env("SAMPAN_HOME", program.home());
+        command.env_remove("SAMPAN_PASSWORD");
+        let child = pair.slave.spawn_command(command).unwrap();
+        let input = pair.master.take_writer().unwrap();
+        let mut reader = pair.master.try_clone_reader().unwrap();
+        let (sender, output) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // A terminal whose last program has gone ends with an error.
+            while let Ok(length @ 1..) = reader.read(&mut buffer) {
+                if sender.send(buffer[..length].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, input, output, seen: String::new(), master: pair.master }
+    }
+
+    /// Waits until `text` was shown.
+    #[track_caller]
+    fn shows(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.seen.contains(text) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(more) = self.output.recv_timeout(left) else {
+                panic!("`{text}` was never shown:\n{}", self.seen);
+            };
+            self.seen.push_str(&String::from_utf8_lossy(&more));
+        }
+    }
+
+    fn types(&mut self, text: &str) {
+        self.input.write_all(text.as_bytes()).unwrap();
+        self.input.flush().unwrap();
+    }
+
+    /// Waits for the end: all that was shown, and the exit code.
+    fn ends(mut self) -> (String, u32) {
+        let code = self.child.wait().unwrap().exit_code();
+        drop(self.master);
+        while let Ok(more) = self.output.recv_timeout(PATIENCE) {
+            self.seen.push_str(&String::from_utf8_lossy(&more));
+        }
+        (self.seen, code)
+    }
+}
+
+fn pins(program: &Program) -> Option<String> {
+    std::fs::read_to_string(program.home().join("known_servers")).ok()
+}
+
+#[test]
+fn the_identity_is_asked_on_the_terminal_and_never_on_standard_input() {
+    let program = Program::new();
+    let server = Handshakes::start(identity());
+    let line = format!("echo yes | $SAMPAN ls {} | cat", server.place());
+    let mut terminal = OnTerminal::run(&program, &line);
+    terminal.shows(&identity().fingerprint().to_string());
+    terminal.shows("[yes/no]");
+    assert_eq!(pins(&program), None);
+    terminal.types("perhaps\n");
+    terminal.shows("Please type yes, no");
+    terminal.types("yes\n");
+    terminal.shows("Password of ada@127.0.0.1");
+    assert!(pins(&program).unwrap().contains(&identity().fingerprint().to_string()));
+    terminal.types("s3cret\n");
+    let (seen, _) = terminal.ends();
+    assert!(!seen.contains("s3cret"), "the password was shown:\n{seen}");
+}
+
+#[test]
+fn no_to_the_identity_ends_with_5_and_pins_nothing() {
+    let program = Program::new();
+    let server = Handshakes::start(identity());
+    let mut terminal = OnTerminal::run(&program, &format!("$SAMPAN ls {}", server.place()));
+    terminal.shows("[yes/no]");
+    terminal.types("no\n");
+    let (seen, code) = terminal.ends();
+    assert_eq!((code, pins(&program)), (5, None), "{seen}");
+}
+
+#[test]
+fn the_fingerprint_itself_is_an_answer() {
+    let program = Program::new();
+    let server = Handshakes::start(identity());
+    let mut terminal = OnTerminal::run(&program, &format!("$SAMPAN ls {}", server.place()));
+    terminal.shows("[yes/no]");
+    terminal.types("SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n");
+    let (seen, code) = terminal.ends();
+    assert_eq!((code, pins(&program)), (5, None), "{seen}");
+
+    let mut terminal = OnTerminal::run(&program, &format!("$SAMPAN ls {}", server.place()));
+    terminal.shows("[yes/no]");
+    terminal.types(&format!("{}\n", identity().fingerprint()));
+    terminal.shows("Password of");
+    assert!(pins(&program).is_some());
+    terminal.types("x\n");
+    terminal.ends();
+}
+
+#[test]
+fn without_a_terminal_on_standard_error_nothing_is_asked() {
+    let program = Program::new();
+    let server = Handshakes::start(identity());
+    let line = format!("$SAMPAN ls {} 2>/dev/null; echo code $?", server.place());
+    let (seen, _) = OnTerminal::run(&program, &line).ends();
+    assert_eq!(seen.trim(), "code 5");
+}
+
+#[test]
+fn ctrl_c_at_the_password_ends_with_130_and_the_terminal_echoes_again() {
+    let program = Program::new();
+    let server = Handshakes::start(identity());
+    let fingerprint = identity().fingerprint();
+    let line = format!(
+        "trap : INT; $SAMPAN ls --fingerprint {fingerprint} {}; echo code $?; stty -a",
+        server.place()
+    );
+    let mut terminal = OnTerminal::run(&program, &line);
+    terminal.shows("Password of");
+    terminal.types("\x03");
+    let (seen, _) = terminal.ends();
+    assert!(seen.contains("code 130"), "{seen}");
+    assert!(seen.contains(" echo ") && !seen.contains("-echo "), "{seen}");
+}
