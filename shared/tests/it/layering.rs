@@ -18,6 +18,8 @@ struct Rule {
     except: &'static [&'static str],
     /// Paths and what is below them; one that begins with `*::` is sought at a path's end.
     forbidden: &'static [&'static str],
+    /// Names below those that are mere vocabulary.
+    but: &'static [&'static str],
 }
 
 const SOURCES: &[&str] = &["shared/src", "server/src", "tui-client/src"];
@@ -28,18 +30,21 @@ const RULES: &[Rule] = &[
         within: &["shared/src"],
         except: &[],
         forbidden: &["sampan_server", "sampan_client", "sampan"],
+        but: &[],
     },
     Rule {
         law: "the server does not know the client",
         within: &["server/src"],
         except: &[],
         forbidden: &["sampan_client", "sampan"],
+        but: &[],
     },
     Rule {
         law: "the client does not know the server; only `demo` starts one",
         within: &["tui-client/src"],
         except: &["tui-client/src/cli/demo.rs", "tui-client/src/cli/demo"],
         forbidden: &["sampan_server"],
+        but: &[],
     },
     Rule {
         law: "in the protocol crate only `transport` does I/O; the rest is values and pure machines",
@@ -57,12 +62,14 @@ const RULES: &[Rule] = &[
             "std::thread",
             "crate::transport",
         ],
+        but: &[],
     },
     Rule {
         law: "the protocol crate opens no file, and asks neither environment nor processes",
         within: &["shared/src"],
         except: &[],
         forbidden: &["std::fs", "tokio::fs", "std::env", "std::process", "tokio::process"],
+        but: &[],
     },
     Rule {
         law: "storage, quota and accounts know no message and no wire error code",
@@ -88,6 +95,7 @@ const RULES: &[Rule] = &[
             "crate::cli",
             "crate::listener",
         ],
+        but: &[],
     },
     Rule {
         law: "handlers know no socket and no frame",
@@ -103,6 +111,7 @@ const RULES: &[Rule] = &[
             "socket2",
             "crate::listener",
         ],
+        but: &[],
     },
     Rule {
         law: "upload and quota rules are pure: no task, no disk, no database",
@@ -122,6 +131,7 @@ const RULES: &[Rule] = &[
             "rustix",
             "crate::store::local",
         ],
+        but: &[],
     },
     Rule {
         law: "the app's state knows no terminal, no network, no disk and no task",
@@ -143,6 +153,7 @@ const RULES: &[Rule] = &[
             "crate::runtime",
             "crate::cli",
         ],
+        but: &["std::net::IpAddr", "std::net::Ipv4Addr", "std::net::Ipv6Addr"],
     },
     Rule {
         law: "the view only draws: no task, no disk, no connection",
@@ -158,6 +169,7 @@ const RULES: &[Rule] = &[
             "crate::runtime",
             "crate::cli",
         ],
+        but: &["crate::remote::LinkState"],
     },
     Rule {
         law: "the engine knows no screen and no command line",
@@ -182,6 +194,7 @@ const RULES: &[Rule] = &[
             "crate::runtime",
             "crate::cli",
         ],
+        but: &[],
     },
     Rule {
         law: "time and randomness enter pure code as arguments",
@@ -202,18 +215,45 @@ const RULES: &[Rule] = &[
             "*::Zoned::now",
             "rand",
         ],
+        but: &[],
+    },
+    Rule {
+        law: "one place maps errors to the wire's codes",
+        within: &["server/src"],
+        except: &["server/src/session"],
+        forbidden: &["sampan_protocol::ErrorCode", "sampan_protocol::error"],
+        but: &[],
+    },
+    Rule {
+        law: "users' files only in `store` and `local`, the program's own only in `state`",
+        within: &["server/src", "tui-client/src"],
+        except: &[
+            "server/src/store",
+            "server/src/state",
+            "tui-client/src/local",
+            "tui-client/src/state",
+            "tui-client/src/state.rs",
+            // The terminal device, a password file that the person names, and the host's name.
+            "tui-client/src/cli/ask.rs",
+            "tui-client/src/cli/session.rs",
+            "tui-client/src/cli/login.rs",
+        ],
+        forbidden: &["std::fs", "tokio::fs", "rustix::fs"],
+        but: &[],
     },
     Rule {
         law: "SQL only in the server's store",
         within: SOURCES,
         except: &["server/src/store"],
         forbidden: &["rusqlite"],
+        but: &[],
     },
     Rule {
         law: "no queue without a bound",
         within: SOURCES,
         except: &[],
         forbidden: &["*::unbounded_channel", "*::mpsc::unbounded", "*::UnboundedSender"],
+        but: &[],
     },
 ];
 
@@ -227,7 +267,8 @@ fn nobody_names_what_it_must_not_know() {
             }
             for named in paths(&read(&file), &module_of(below_src(&file))) {
                 let path = named.path.join("::");
-                if rule.forbidden.iter().any(|pattern| matches(&path, pattern)) {
+                let is_any = |of: &[&str]| of.iter().any(|pattern| matches(&path, pattern));
+                if is_any(rule.forbidden) && !is_any(rule.but) {
                     let file = file.display();
                     writeln!(broken, "{file}:{}: `{path}`: {}", named.line, rule.law).unwrap();
                 }
