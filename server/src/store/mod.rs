@@ -16,6 +16,9 @@ mod upload;
 
 pub mod local;
 
+#[cfg(test)]
+mod conformance;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use sampan_protocol::{
@@ -36,6 +39,7 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 pub type Stream<T> = mpsc::Receiver<Result<T>>;
 
 /// Files, quota and unfinished uploads of all accounts. Every verb acts inside one account's home.
+#[allow(clippy::too_many_arguments, reason = "the account and the file lead every list")]
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// What lies at `path`; a link is described, not followed.
@@ -60,8 +64,12 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Changed>;
 
     /// Moves `from` to `to` in one step.
-    async fn rename(&self, account: AccountId, change: ChangeKey, rename: Rename)
-    -> Result<Changed>;
+    async fn rename(
+        &self,
+        account: AccountId,
+        change: ChangeKey,
+        rename: Rename,
+    ) -> Result<Changed>;
 
     /// Removes a file, a link, an empty folder or, if `recursive`, a tree.
     async fn remove(
@@ -88,8 +96,12 @@ pub trait Store: Send + Sync + 'static {
     async fn open_upload(&self, account: AccountId, upload: NewUpload) -> Result<Opened>;
 
     /// Takes the next piece of a block. With the block's last piece: its hash.
-    async fn write(&self, account: AccountId, by: OpenedBy, piece: Piece)
-    -> Result<Option<BlockHash>>;
+    async fn write(
+        &self,
+        account: AccountId,
+        by: OpenedBy,
+        piece: Piece,
+    ) -> Result<Option<BlockHash>>;
 
     /// Fills one block from `base` at `offset`.
     async fn copy_block(

@@ -6,10 +6,12 @@ use sampan_protocol::{
     Version,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::StoreError;
 
 /// What may be replaced at a target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
     /// Nothing may be there.
     #[default]

@@ -1,0 +1,167 @@
+//! Accounts and their homes.
+//!
+//! Invariant: an account's row is made after its home, and goes before it; so a row always has one.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sampan_protocol::Mode;
+
+use super::Inner;
+use super::db::accounts;
+use super::db::{intents, uploads};
+use super::disk::Open;
+use super::encoding::decode;
+use super::failure::while_doing;
+use super::home::Home;
+use super::intent::Intent;
+use super::staging;
+use crate::quota::Charge;
+use crate::store::{Account, AccountId, NewAccount, Result, Situation, StoreError};
+
+/// Whether `name` is `[a-z0-9_][a-z0-9_.-]{0,31}`: safe as a folder's name everywhere.
+fn is_account_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let inside = |byte: &u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'.' | b'-')
+    };
+    (1..=32).contains(&bytes.len()) && !matches!(bytes[0], b'.' | b'-') && bytes.iter().all(inside)
+}
+
+impl Inner {
+    pub(super) fn add_account(&self, new: NewAccount) -> Result<(Account, u64, u64)> {
+        if !is_account_name(&new.name) {
+            return Err(Situation::BadAccountName.into());
+        }
+        let name = new.name.clone();
+        if self.db.read(|connection| accounts::find(connection, &name))?.is_some() {
+            return Err(Situation::AccountExists.into());
+        }
+        let homes = &self.layout.homes;
+        let failed = while_doing("making a home");
+        let made = self.disk.make_folder(homes, name.as_bytes(), Mode::new(0o700));
+        let used = match made {
+            Ok(()) => Charge::NONE,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !new.take_home {
+                    return Err(Situation::HomeExists.into());
+                }
+                self.count_home(&name)?
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        self.disk.flush_folder(homes).map_err(&failed)?;
+        let now = self.now();
+        let (fresh, take_home) = (used == Charge::NONE && !new.take_home, new.take_home);
+        let inserted = self.db.write("making an account", move |connection| {
+            accounts::insert(connection, &new, now, used)
+        });
+        match inserted {
+            Ok(account) => Ok((account, used.bytes, used.entries)),
+            Err(error) => {
+                if fresh && !take_home {
+                    // The home that was made for it; never one that was there.
+                    if let Err(error) = self.disk.remove_folder(homes, name.as_bytes()) {
+                        tracing::warn!(%error, name, "cannot remove a home that is not needed");
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Bytes and entries of a home that lies there already.
+    fn count_home(&self, name: &str) -> Result<Charge> {
+        let home = self
+            .disk
+            .open_beneath(&self.layout.homes, name.as_bytes(), Open::Folder)
+            .map_err(while_doing("opening a home"))?;
+        self.count(&home).map_err(while_doing("counting a home"))
+    }
+
+    /// The account's open home.
+    pub(super) fn open_home(&self, account: AccountId) -> Result<Arc<Home>> {
+        let account = self.db.read(|connection| accounts::get(connection, account))?;
+        let folder = self
+            .disk
+            .open_beneath(&self.layout.homes, account.name.as_bytes(), Open::FolderToLook)
+            .map_err(while_doing("opening a home"))?;
+        let home = Home::new(account.id, folder);
+        // An earlier failure may have left an intent; memory of that may have been given up.
+        let left = self.db.read(|connection| intents::all(connection, Some(account.id)))?;
+        for stored in left {
+            if !matches!(decode(&stored.body)?, Intent::Purge(_)) {
+                home.unsettled.store(true, Ordering::Relaxed);
+            }
+        }
+        Ok(self.homes.keep(home))
+    }
+
+    /// Forgets an account. The caller has its turn.
+    pub(super) fn remove_account(&self, home: &Home, purge: bool) -> Result<()> {
+        let id = home.account;
+        let account = self.db.read(|connection| accounts::get(connection, id))?;
+        let rows = self.db.read(|connection| uploads::all(connection, Some(id)))?;
+        let left = self.db.read(|connection| intents::all(connection, Some(id)))?;
+        self.db.write("removing an account", move |connection| accounts::remove(connection, id))?;
+        self.homes.forget(id);
+        for row in rows {
+            if let Some(upload) = self.uploads.get(row.id) {
+                upload.lock().state.set_phase(crate::upload::Phase::Gone);
+            }
+            self.uploads.forget(row.id);
+            self.sweep(staging::of_upload(row.id));
+        }
+        for stored in left {
+            self.sweep_intent(&decode(&stored.body)?);
+        }
+        if purge {
+            let gone = staging::fresh(staging::GONE);
+            self.disk
+                .rename(
+                    (&self.layout.homes, account.name.as_bytes()),
+                    (&self.layout.staging, gone.as_bytes()),
+                )
+                .and_then(|()| self.disk.flush_folder(&self.layout.homes))
+                .map_err(while_doing("deleting a home"))?;
+            self.sweep(gone);
+        }
+        Ok(())
+    }
+
+    fn sweep_intent(&self, intent: &Intent) {
+        if let Some(staged) = intent.staged() {
+            self.sweep(staged);
+        }
+    }
+
+    /// 32 secret bytes of this store.
+    pub(super) fn login_secret(&self) -> Result<[u8; 32]> {
+        let fresh: [u8; 32] = rand::random();
+        self.db.write("reading the login secret", move |connection| {
+            if let Some(secret) = accounts::setting(connection, "login secret")? {
+                return secret
+                    .try_into()
+                    .map_err(|_| StoreError::Corrupt("the login secret has another size".into()));
+            }
+            accounts::set_setting(connection, "login secret", &fresh)?;
+            Ok(fresh)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_account_name;
+
+    #[test]
+    fn account_names_are_those_of_the_contract() {
+        for name in ["a", "0", "_x", "anna.b-c_9", &"x".repeat(32)] {
+            assert!(is_account_name(name), "{name}");
+        }
+        for name in ["", ".", "..", ".a", "-a", "A", "a/b", "ä", "a b", "a\n", &"x".repeat(33)] {
+            assert!(!is_account_name(name), "{name:?}");
+        }
+    }
+}

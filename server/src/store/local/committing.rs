@@ -1,0 +1,188 @@
+//! The end of an upload: published, or given up.
+//!
+//! ```text
+//! every block there, root equal → mode, mtime, flush (outside the account's turn)
+//!     → turn: target checked again, intent, rename, parent flushed, one transaction
+//! ```
+//!
+//! Invariant: whatever ends an upload, its reservation ends in the same transaction as its row.
+
+use std::sync::Arc;
+
+use sampan_protocol::block::root_of_row;
+use sampan_protocol::{Mode, Root};
+
+use super::Inner;
+use super::change::Answer;
+use super::db::answers::Request;
+use super::db::ledger;
+use super::db::uploads::{self, UploadRow};
+use super::failure::{about, while_doing};
+use super::home::Home;
+use super::intent::{Intent, Publish};
+use super::uploads::{Slot, Upload};
+use super::{staging, target};
+use crate::quota::{self, Charge};
+use crate::store::{AccountId, Changed, OpenedBy, Result, Situation, StoreError};
+use crate::upload::Phase;
+
+/// What came of checking an upload.
+pub(super) enum Ready {
+    /// It was committed before; this was the answer.
+    Answered(Answer),
+    /// It is whole and on the disk, and takes no more pieces.
+    Whole(Arc<Upload>),
+}
+
+impl Inner {
+    /// Checks an upload and makes its bytes durable. The caller has its slot's turn.
+    pub(super) fn make_ready(
+        &self,
+        request: &Request,
+        by: OpenedBy,
+        root: Root,
+        slot: &Slot,
+    ) -> Result<Ready> {
+        if let Some(answer) = self.answer_of(request)? {
+            return Ok(Ready::Answered(answer));
+        }
+        let upload = self.load(request.account, by.upload, slot)?;
+        let mut live = upload.lock();
+        live.state.check_epoch(by.epoch)?;
+        live.state.set_phase(Phase::Committing);
+        let mut live = upload.when_quiet(live);
+        let wish = live.wish.clone();
+        let checked = live.state.row().and_then(|row| {
+            match root_of_row(&row, upload.blocks().map_err(|_| Situation::RootMismatch)?) {
+                Ok(found) if found == root => Ok(()),
+                _ => Err(Situation::RootMismatch),
+            }
+        });
+        if let Err(situation) = checked {
+            live.state.set_phase(Phase::Open);
+            return Err(situation.about(&upload.path));
+        }
+        drop(live);
+        let flushed = self
+            .finish_file(&upload, wish.mode, wish.mtime)
+            .and_then(|()| self.disk.flush_file(&upload.data));
+        if let Err(error) = flushed {
+            self.lose_staging(&upload);
+            return Err(while_doing("flushing an upload")(error));
+        }
+        self.step("data flushed")?;
+        Ok(Ready::Whole(upload))
+    }
+
+    fn finish_file(
+        &self,
+        upload: &Upload,
+        mode: Mode,
+        mtime: sampan_protocol::Timestamp,
+    ) -> std::io::Result<()> {
+        // Space that was taken ahead may be more than the file has.
+        self.disk.truncate(&upload.data, upload.size)?;
+        self.disk.set_mode(&upload.data, mode)?;
+        self.disk.set_mtime(&upload.data, mtime)
+    }
+
+    /// Publishes a whole upload. The caller has the account's turn and the slot's.
+    pub(super) fn commit(
+        &self,
+        home: &Home,
+        request: &Request,
+        upload: &Upload,
+    ) -> Result<Changed> {
+        let mut published = false;
+        let answer = self.change(home, request, || {
+            let (publish, extra) = self.plan_publish(home, upload)?;
+            let answer = self.perform(home, request, &Intent::Publish(publish), extra);
+            published = answer.is_ok();
+            answer
+        });
+        if published {
+            upload.lock().state.set_phase(Phase::Gone);
+            self.uploads.forget(upload.id);
+            self.sweep(staging::of_upload(upload.id));
+        } else {
+            upload.lock().state.set_phase(Phase::Open);
+        }
+        answer?.changed()
+    }
+
+    fn plan_publish(&self, home: &Home, upload: &Upload) -> Result<(Publish, Charge)> {
+        let (account, id, path) = (upload.account, upload.id, &upload.path);
+        let row = self.db.read(|connection| uploads::get(connection, account, id))?;
+        let row = row.ok_or(Situation::UploadNotFound)?;
+        let parents = &path.names()[..path.names().len() - 1];
+        let existing = home.existing(&self.disk, path, parents)?;
+        let missing = (parents.len() - existing) as u64;
+        if missing > 0 && !row.parents {
+            return Err(Situation::NotFound.about(path));
+        }
+        let there = match missing {
+            0 => home.place(&self.disk, path)?.stat(&self.disk, path)?,
+            _ => None,
+        };
+        let replaces = target::check(path, &row.target, there)?;
+        let file = self.disk.stat_open(&upload.data).map_err(about(path, "reading attributes"))?;
+        let new = Charge::entry(upload.size).plus(Charge::entries(missing));
+        let extra = self.extra_for(&row, new, replaces.as_ref())?;
+        let replaces = replaces.map(|meta| meta.id());
+        Ok((Publish { upload: id, path: path.clone(), existing, file: file.id(), replaces }, extra))
+    }
+
+    /// What an upload needs beyond its reservation: it may replace another file than the one it
+    /// counted on, or none.
+    fn extra_for(
+        &self,
+        row: &UploadRow,
+        new: Charge,
+        replaces: Option<&super::attributes::Meta>,
+    ) -> Result<Charge> {
+        let Some(meta) = replaces else {
+            return Ok(quota::extra(new, Charge::NONE, Charge::NONE, row.hold.reserve));
+        };
+        let claim = self.db.read(|c| ledger::claim(c, row.account, meta.inode))?;
+        let claimed = match claim {
+            Some((holder, claimed)) if holder != ledger::stored(row.id.0) => claimed,
+            _ => Charge::NONE,
+        };
+        Ok(quota::extra(new, meta.charge(), claimed, row.hold.reserve))
+    }
+
+    /// Gives an upload up; one that is gone is success. The caller has its slot's turn.
+    pub(super) fn abort(
+        &self,
+        account: AccountId,
+        id: sampan_protocol::UploadId,
+        slot: &Slot,
+    ) -> Result<()> {
+        if let Some(upload) = slot.get() {
+            if upload.account != account {
+                return Ok(());
+            }
+            let mut live = upload.lock();
+            live.state.set_phase(Phase::Gone);
+            drop(upload.when_quiet(live));
+        }
+        slot.set(None);
+        self.uploads.forget(id);
+        let removed = self.db.write("giving an upload up", move |connection| {
+            uploads::remove(connection, account, id)
+        })?;
+        self.step("upload given up")?;
+        if removed {
+            self.sweep(staging::of_upload(id));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a refusal of a commit may be due to a copy of it that was quicker.
+pub(super) fn may_be_answered(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Refused { situation: Situation::UploadNotFound | Situation::UploadTaken, .. }
+    )
+}

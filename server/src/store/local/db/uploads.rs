@@ -1,0 +1,244 @@
+//! Unfinished uploads as rows.
+//!
+//! Invariant: a row and its reservation come and go in one transaction; the staged bytes follow.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use sampan_protocol::{Epoch, Mode, RemotePath, Timestamp, UploadId, UploadKey};
+
+use super::accounts::time;
+use super::failed;
+use super::ledger::{self, loaded, stored};
+use crate::quota::{Charge, Hold};
+use crate::store::local::encoding::{decode, encode};
+use crate::store::{AccountId, Result, Situation, Target};
+
+/// An upload as it lies in the database.
+#[derive(Clone, Debug)]
+pub(crate) struct UploadRow {
+    pub(crate) id: UploadId,
+    pub(crate) account: AccountId,
+    pub(crate) key: UploadKey,
+    pub(crate) path: RemotePath,
+    pub(crate) size: u64,
+    pub(crate) mode: Mode,
+    pub(crate) mtime: Timestamp,
+    pub(crate) target: Target,
+    pub(crate) parents: bool,
+    pub(crate) epoch: Epoch,
+    pub(crate) hold: Hold,
+    /// The file that its credit is for.
+    pub(crate) credit_inode: Option<u64>,
+    pub(crate) opened: Timestamp,
+    /// Seconds.
+    pub(crate) touched: i64,
+    pub(crate) proved: bool,
+}
+
+const COLUMNS: &str = "id, account, key, path, size, mode, mtime_s, mtime_ns, target, parents, \
+                       epoch, reserved_bytes, reserved_entries, credit_inode, credit_bytes, \
+                       credit_entries, opened_s, opened_ns, touched, proved";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Result<UploadRow>> {
+    let (path, target): (Vec<u8>, Vec<u8>) = (row.get(3)?, row.get(8)?);
+    let (path, target) = match (decode(&path), decode(&target)) {
+        (Ok(path), Ok(target)) => (path, target),
+        (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
+    };
+    Ok(Ok(UploadRow {
+        id: UploadId(loaded(row.get(0)?)),
+        account: AccountId(row.get(1)?),
+        key: UploadKey(row.get(2)?),
+        path,
+        size: loaded(row.get(4)?),
+        mode: Mode::new(row.get(5)?),
+        mtime: time(row.get(6)?, row.get(7)?),
+        target,
+        parents: row.get(9)?,
+        epoch: Epoch(row.get(10)?),
+        hold: Hold {
+            reserve: Charge { bytes: loaded(row.get(11)?), entries: loaded(row.get(12)?) },
+            credit: Charge { bytes: loaded(row.get(14)?), entries: loaded(row.get(15)?) },
+        },
+        credit_inode: row.get::<_, Option<i64>>(13)?.map(i64::cast_unsigned),
+        opened: time(row.get(16)?, row.get(17)?),
+        touched: row.get(18)?,
+        proved: row.get(19)?,
+    }))
+}
+
+/// An upload that is to be opened.
+pub(crate) struct Opening {
+    /// Its id is given by the database.
+    pub(crate) row: UploadRow,
+    /// Most unfinished uploads of the account.
+    pub(crate) most: u64,
+}
+
+/// Writes a new upload and reserves what it holds.
+pub(crate) fn insert(connection: &Connection, opening: &Opening) -> Result<UploadId> {
+    let row = &opening.row;
+    let count: i64 = connection
+        .prepare_cached("SELECT count(*) FROM uploads WHERE account = ?1")
+        .and_then(|mut count| count.query_row([row.account.0], |row| row.get(0)))
+        .map_err(failed("counting uploads"))?;
+    if loaded(count) >= opening.most {
+        return Err(Situation::TooManyUploads { limit: opening.most }.into());
+    }
+    ledger::reserve(connection, row.account, row.hold.reserve)?;
+    let insert = || {
+        connection
+            .prepare_cached(
+                "INSERT INTO uploads (account, key, path, size, mode, mtime_s, mtime_ns, target, \
+                 parents, epoch, reserved_bytes, reserved_entries, credit_inode, credit_bytes, \
+                 credit_entries, opened_s, opened_ns, touched) VALUES (?1, ?2, ?3, ?4, ?5, ?6, \
+                 ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+            )?
+            .execute(params![
+                row.account.0,
+                row.key.0,
+                encode(&row.path),
+                stored(row.size),
+                row.mode.bits(),
+                row.mtime.seconds(),
+                row.mtime.nanos(),
+                encode(&row.target),
+                row.parents,
+                row.epoch.0,
+                stored(row.hold.reserve.bytes),
+                stored(row.hold.reserve.entries),
+                row.credit_inode.map(u64::cast_signed),
+                stored(row.hold.credit.bytes),
+                stored(row.hold.credit.entries),
+                row.opened.seconds(),
+                row.opened.nanos(),
+                row.touched
+            ])?;
+        Ok(UploadId(loaded(connection.last_insert_rowid())))
+    };
+    insert().map_err(failed("opening an upload"))
+}
+
+pub(crate) fn find(
+    connection: &Connection,
+    account: AccountId,
+    key: &UploadKey,
+) -> Result<Option<UploadRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM uploads WHERE account = ?1 AND key = ?2");
+    let find =
+        || connection.prepare_cached(&sql)?.query_row(params![account.0, key.0], read).optional();
+    find().map_err(failed("looking for an upload"))?.transpose()
+}
+
+/// The account's upload of this id.
+pub(crate) fn get(
+    connection: &Connection,
+    account: AccountId,
+    id: UploadId,
+) -> Result<Option<UploadRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM uploads WHERE account = ?1 AND id = ?2");
+    let get = || {
+        connection
+            .prepare_cached(&sql)?
+            .query_row(params![account.0, stored(id.0)], read)
+            .optional()
+    };
+    get().map_err(failed("reading an upload"))?.transpose()
+}
+
+/// Uploads in order of their ids; of one account if given.
+pub(crate) fn all(connection: &Connection, account: Option<AccountId>) -> Result<Vec<UploadRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM uploads WHERE ?1 IS NULL OR account = ?1 ORDER BY id");
+    let all = || {
+        connection
+            .prepare_cached(&sql)?
+            .query_map([account.map(|account| account.0)], read)?
+            .collect::<rusqlite::Result<Vec<_>>>()
+    };
+    all().map_err(failed("reading uploads"))?.into_iter().collect()
+}
+
+/// Resumes: the next epoch, and what its opener now says of the file. Answers the new epoch.
+pub(crate) fn resume(connection: &Connection, row: &UploadRow, now: i64) -> Result<Epoch> {
+    let sql = "UPDATE uploads SET epoch = epoch + 1, mode = ?2, mtime_s = ?3, mtime_ns = ?4, \
+               target = ?5, parents = ?6, touched = ?7 WHERE id = ?1 RETURNING epoch";
+    let resume = || {
+        connection.prepare_cached(sql)?.query_row(
+            params![
+                stored(row.id.0),
+                row.mode.bits(),
+                row.mtime.seconds(),
+                row.mtime.nanos(),
+                encode(&row.target),
+                row.parents,
+                now
+            ],
+            |row| row.get(0),
+        )
+    };
+    match resume().optional().map_err(failed("resuming an upload"))? {
+        Some(epoch) => Ok(Epoch(epoch)),
+        None => Err(Situation::UploadNotFound.into()),
+    }
+}
+
+/// Notes that bytes came.
+pub(crate) fn touch(connection: &Connection, id: UploadId, now: i64) -> Result<()> {
+    let sql = "UPDATE uploads SET touched = ?2 WHERE id = ?1";
+    set(connection, sql, id, now, "noting an upload's progress")
+}
+
+/// Sets whether what its journal says can be trusted.
+pub(crate) fn set_proved(connection: &Connection, id: UploadId, proved: bool) -> Result<()> {
+    let sql = "UPDATE uploads SET proved = ?2 WHERE id = ?1";
+    set(connection, sql, id, i64::from(proved), "noting an upload's proof")
+}
+
+fn set(
+    connection: &Connection,
+    sql: &str,
+    id: UploadId,
+    value: i64,
+    doing: &'static str,
+) -> Result<()> {
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut update| update.execute(params![stored(id.0), value]))
+        .map(|_| ())
+        .map_err(failed(doing))
+}
+
+/// After an unclean stop: no journal can be trusted.
+pub(crate) fn doubt_all(connection: &Connection) -> Result<()> {
+    connection
+        .execute("UPDATE uploads SET proved = 0", [])
+        .map(|_| ())
+        .map_err(failed("doubting uploads"))
+}
+
+/// Ends an upload, whatever ended it, and gives back what it reserved. `false`: there is none.
+pub(crate) fn remove(connection: &Connection, account: AccountId, id: UploadId) -> Result<bool> {
+    let removed = || {
+        connection
+            .prepare_cached(
+                "DELETE FROM uploads WHERE account = ?1 AND id = ?2 \
+                 RETURNING reserved_bytes, reserved_entries",
+            )?
+            .query_row(params![account.0, stored(id.0)], |row| {
+                Ok(Charge { bytes: loaded(row.get(0)?), entries: loaded(row.get(1)?) })
+            })
+            .optional()
+    };
+    let Some(reserved) = removed().map_err(failed("ending an upload"))? else { return Ok(false) };
+    ledger::release(connection, account, reserved)?;
+    Ok(true)
+}
+
+/// Uploads that nothing was sent to since `before`, with their accounts.
+pub(crate) fn idle(connection: &Connection, before: i64) -> Result<Vec<(AccountId, UploadId)>> {
+    let sql = "SELECT account, id FROM uploads WHERE touched <= ?1 ORDER BY touched LIMIT 1000";
+    let idle = || {
+        let read = |row: &Row<'_>| Ok((AccountId(row.get(0)?), UploadId(loaded(row.get(1)?))));
+        connection.prepare_cached(sql)?.query_map([before], read)?.collect::<rusqlite::Result<_>>()
+    };
+    idle().map_err(failed("looking for idle uploads"))
+}

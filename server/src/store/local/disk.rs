@@ -1,0 +1,394 @@
+//! Every file-system call of the store, in one place.
+//!
+//! Tests wrap them: a [`Faults`] is asked before each call and at each named step of a change, and
+//! may answer with an error; after [`Disk::kill`] every call fails, which is how a test drops dead
+//! in the middle of a change and opens the same folder again.
+//!
+//! Users' paths are opened by `openat2` below an open folder, never through a link and never into
+//! another mount; all else works on (folder, name) or on an open file. Invariant: no call here
+//! takes an absolute path but `/proc/self/fd/N` of a descriptor that it was given.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::buffer::spare_capacity;
+use rustix::fs::{
+    self, AtFlags, FallocateFlags, Mode as Bits, OFlags, RawDir, RenameFlags, ResolveFlags,
+    SeekFrom, StatxFlags, Timespec, Timestamps,
+};
+use rustix::io::{Errno, retry_on_intr};
+use sampan_protocol::{Mode, Timestamp};
+
+use super::attributes::Meta;
+
+/// The kinds of calls, as a fault layer tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Call {
+    /// Opening a file or folder.
+    Open,
+    /// Making a file.
+    Create,
+    /// Making a folder.
+    MakeFolder,
+    /// Reading attributes.
+    Stat,
+    /// Reading a folder's names.
+    List,
+    /// Reading bytes.
+    Read,
+    /// Writing bytes.
+    Write,
+    /// Setting mode or times.
+    SetAttributes,
+    /// Taking space for a file.
+    Allocate,
+    /// Giving a name, or exchanging two.
+    Rename,
+    /// Removing a name.
+    Unlink,
+    /// Flushing a file.
+    FlushFile,
+    /// Flushing a folder.
+    FlushFolder,
+    /// Flushing the file system.
+    FlushAll,
+    /// Asking for free space.
+    Space,
+    /// A transaction of the database.
+    Transaction,
+}
+
+/// What a test does to the disk.
+pub trait Faults: Send + Sync + 'static {
+    /// Before a call; an error is what the call answers.
+    fn before(&self, call: Call) -> io::Result<()> {
+        let _ = call;
+        Ok(())
+    }
+
+    /// At a named step of a change. `false` ends the store there, as a power cut would.
+    fn lives_at(&self, step: &'static str) -> bool {
+        let _ = step;
+        true
+    }
+}
+
+/// The file system, as the store uses it.
+#[derive(Clone)]
+pub(super) struct Disk {
+    faults: Option<Arc<dyn Faults>>,
+    dead: Arc<AtomicBool>,
+    durable: bool,
+}
+
+/// Tries of a lookup that raced with a rename, before it counts as a failure.
+const LOOKUP_TRIES: usize = 64;
+
+/// Bytes of names that the kernel gives at once: some hundreds.
+const NAMES_BYTES: usize = 32 << 10;
+
+/// How users' paths are looked up.
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
+
+/// What an open is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Open {
+    /// A folder, to look things up in.
+    FolderToLook,
+    /// A folder, to list or flush.
+    Folder,
+    /// Anything, to describe it and perhaps open it again.
+    Handle,
+    /// A file of ours, to read and write.
+    OurFile,
+}
+
+impl Open {
+    const fn flags(self) -> OFlags {
+        let flags = match self {
+            Self::FolderToLook => OFlags::PATH.union(OFlags::DIRECTORY),
+            Self::Folder => OFlags::RDONLY.union(OFlags::DIRECTORY),
+            Self::Handle => OFlags::PATH.union(OFlags::NOFOLLOW),
+            Self::OurFile => OFlags::RDWR.union(OFlags::NOFOLLOW),
+        };
+        flags.union(OFlags::CLOEXEC)
+    }
+}
+
+impl Disk {
+    pub(super) fn new(faults: Option<Arc<dyn Faults>>, durable: bool) -> Self {
+        Self { faults, dead: Arc::default(), durable }
+    }
+
+    /// Whether acknowledged changes are flushed.
+    pub(super) fn is_durable(&self) -> bool {
+        self.durable
+    }
+
+    /// Ends everything, as if the process had died.
+    pub(super) fn kill(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+    }
+
+    /// A named step of a change.
+    pub(super) fn step(&self, step: &'static str) -> io::Result<()> {
+        if let Some(faults) = &self.faults
+            && !faults.lives_at(step)
+        {
+            self.kill();
+        }
+        self.alive()
+    }
+
+    fn alive(&self) -> io::Result<()> {
+        if self.dead.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the store was ended by a test"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn gate(&self, call: Call) -> io::Result<()> {
+        self.alive()?;
+        match &self.faults {
+            Some(faults) => faults.before(call),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens `path`, names with `/` between them, below `folder`.
+    pub(super) fn open_beneath(
+        &self,
+        folder: impl AsFd,
+        path: &[u8],
+        open: Open,
+    ) -> io::Result<OwnedFd> {
+        self.gate(Call::Open)?;
+        let path = if path.is_empty() { b"." } else { path };
+        for _ in 0..LOOKUP_TRIES {
+            match fs::openat2(folder.as_fd(), path, open.flags(), Bits::empty(), BENEATH) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                opened => return Ok(opened?),
+            }
+        }
+        Err(Errno::AGAIN.into())
+    }
+
+    /// Opens a file again for reading that [`Open::Handle`] found to be regular.
+    pub(super) fn reopen(&self, handle: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        self.gate(Call::Open)?;
+        let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        Ok(fs::openat(fs::CWD, path, flags, Bits::empty())?)
+    }
+
+    /// Makes and opens a file that must not be there.
+    pub(super) fn create(&self, folder: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
+        self.gate(Call::Create)?;
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(fs::openat(folder, name, flags, Bits::RUSR | Bits::WUSR)?)
+    }
+
+    pub(super) fn make_folder(&self, folder: impl AsFd, name: &[u8], mode: Mode) -> io::Result<()> {
+        self.gate(Call::MakeFolder)?;
+        Ok(fs::mkdirat(folder, name, Bits::from_raw_mode(mode.bits()))?)
+    }
+
+    /// Describes a name; a link is described itself.
+    pub(super) fn stat(&self, folder: impl AsFd, name: &[u8]) -> io::Result<Meta> {
+        self.gate(Call::Stat)?;
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        Ok(Meta::of(&fs::statx(folder, name, flags, StatxFlags::BASIC_STATS)?))
+    }
+
+    /// Describes what is open.
+    pub(super) fn stat_open(&self, file: impl AsFd) -> io::Result<Meta> {
+        self.gate(Call::Stat)?;
+        Ok(Meta::of(&fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
+    }
+
+    /// Which mount and device an open folder lies on.
+    pub(super) fn mount_of(&self, folder: impl AsFd) -> io::Result<(u64, u32, u32)> {
+        self.gate(Call::Stat)?;
+        let flags = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        let stat = fs::statx(folder, "", AtFlags::EMPTY_PATH, flags)?;
+        Ok((stat.stx_mnt_id, stat.stx_dev_major, stat.stx_dev_minor))
+    }
+
+    /// Names of an open folder from where its cursor stands, with the cookie after each, until
+    /// `each` says `false`. `.` and `..` are left out.
+    pub(super) fn names(
+        &self,
+        folder: impl AsFd,
+        mut each: impl FnMut(&[u8], u64) -> bool,
+    ) -> io::Result<()> {
+        self.gate(Call::List)?;
+        let mut buffer = Vec::<u8>::with_capacity(NAMES_BYTES);
+        let mut entries = RawDir::new(folder, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." && !each(name, entry.next_entry_cookie()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a folder's cursor at a cookie; 0 is its start.
+    pub(super) fn seek(&self, folder: impl AsFd, cookie: u64) -> io::Result<()> {
+        self.gate(Call::List)?;
+        fs::seek(folder, SeekFrom::Start(cookie))?;
+        Ok(())
+    }
+
+    /// Fills `buffer`'s spare room from `offset` on, at most `length` bytes; fewer at the end.
+    pub(super) fn read_at(
+        &self,
+        file: impl AsFd,
+        buffer: &mut Vec<u8>,
+        length: usize,
+        offset: u64,
+    ) -> io::Result<()> {
+        self.gate(Call::Read)?;
+        let start = buffer.len();
+        buffer.reserve_exact(length);
+        while buffer.len() - start < length {
+            let at = offset + (buffer.len() - start) as u64;
+            // The spare room may be more than was asked for.
+            let wanted = length - (buffer.len() - start);
+            let read = if buffer.capacity() - buffer.len() <= wanted {
+                retry_on_intr(|| rustix::io::pread(&file, spare_capacity(buffer), at))?
+            } else {
+                let from = buffer.len();
+                buffer.resize(from + wanted, 0);
+                let read = retry_on_intr(|| rustix::io::pread(&file, &mut buffer[from..], at));
+                buffer.truncate(from + *read.as_ref().unwrap_or(&0));
+                read?
+            };
+            if read == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    pub(super) fn write_at(
+        &self,
+        file: impl AsFd,
+        mut bytes: &[u8],
+        mut offset: u64,
+    ) -> io::Result<()> {
+        self.gate(Call::Write)?;
+        while !bytes.is_empty() {
+            let written = retry_on_intr(|| rustix::io::pwrite(&file, bytes, offset))?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            bytes = &bytes[written..];
+            offset += written as u64;
+        }
+        Ok(())
+    }
+
+    pub(super) fn truncate(&self, file: impl AsFd, length: u64) -> io::Result<()> {
+        self.gate(Call::Write)?;
+        Ok(fs::ftruncate(file, length)?)
+    }
+
+    /// Takes the space of a file, so that a full disk shows before its bytes move. Says whether the
+    /// file system can.
+    pub(super) fn allocate(&self, file: impl AsFd, length: u64) -> io::Result<bool> {
+        self.gate(Call::Allocate)?;
+        if length == 0 {
+            return Ok(true);
+        }
+        let flags = FallocateFlags::KEEP_SIZE;
+        match retry_on_intr(|| fs::fallocate(file.as_fd(), flags, 0, length)) {
+            Ok(()) => Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn set_mode(&self, file: impl AsFd, mode: Mode) -> io::Result<()> {
+        self.gate(Call::SetAttributes)?;
+        Ok(fs::fchmod(file, Bits::from_raw_mode(mode.bits()))?)
+    }
+
+    pub(super) fn set_mtime(&self, file: impl AsFd, mtime: Timestamp) -> io::Result<()> {
+        self.gate(Call::SetAttributes)?;
+        let last_modification =
+            Timespec { tv_sec: mtime.seconds(), tv_nsec: i64::from(mtime.nanos()) };
+        let last_access = Timespec { tv_sec: 0, tv_nsec: fs::UTIME_OMIT };
+        Ok(fs::futimens(file, &Timestamps { last_access, last_modification })?)
+    }
+
+    /// Moves a name; one that is there already is an error.
+    pub(super) fn rename(
+        &self,
+        from: (impl AsFd, &[u8]),
+        to: (impl AsFd, &[u8]),
+    ) -> io::Result<()> {
+        self.gate(Call::Rename)?;
+        Ok(fs::renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE)?)
+    }
+
+    /// Exchanges two names in one step.
+    pub(super) fn exchange(
+        &self,
+        one: (impl AsFd, &[u8]),
+        other: (impl AsFd, &[u8]),
+    ) -> io::Result<()> {
+        self.gate(Call::Rename)?;
+        Ok(fs::renameat_with(one.0, one.1, other.0, other.1, RenameFlags::EXCHANGE)?)
+    }
+
+    pub(super) fn unlink(&self, folder: impl AsFd, name: &[u8]) -> io::Result<()> {
+        self.gate(Call::Unlink)?;
+        Ok(fs::unlinkat(folder, name, AtFlags::empty())?)
+    }
+
+    pub(super) fn remove_folder(&self, folder: impl AsFd, name: &[u8]) -> io::Result<()> {
+        self.gate(Call::Unlink)?;
+        Ok(fs::unlinkat(folder, name, AtFlags::REMOVEDIR)?)
+    }
+
+    /// Makes a file's bytes and attributes durable, unless durability is relaxed.
+    pub(super) fn flush_file(&self, file: impl AsFd) -> io::Result<()> {
+        self.gate(Call::FlushFile)?;
+        if self.durable { Ok(retry_on_intr(|| fs::fsync(file.as_fd()))?) } else { Ok(()) }
+    }
+
+    /// Makes a file's bytes durable, to bound what is dirty.
+    pub(super) fn flush_bytes(&self, file: impl AsFd) -> io::Result<()> {
+        self.gate(Call::FlushFile)?;
+        if self.durable { Ok(retry_on_intr(|| fs::fdatasync(file.as_fd()))?) } else { Ok(()) }
+    }
+
+    /// Makes a folder's names durable, unless durability is relaxed.
+    pub(super) fn flush_folder(&self, folder: impl AsFd) -> io::Result<()> {
+        self.gate(Call::FlushFolder)?;
+        if self.durable { Ok(retry_on_intr(|| fs::fsync(folder.as_fd()))?) } else { Ok(()) }
+    }
+
+    /// Makes all of the file system durable, unless durability is relaxed.
+    pub(super) fn flush_all(&self, folder: impl AsFd) -> io::Result<()> {
+        self.gate(Call::FlushAll)?;
+        if self.durable { Ok(retry_on_intr(|| fs::syncfs(folder.as_fd()))?) } else { Ok(()) }
+    }
+
+    /// Bytes that the file system still gives us.
+    pub(super) fn space(&self, folder: impl AsFd) -> io::Result<u64> {
+        self.gate(Call::Space)?;
+        let space = fs::fstatvfs(folder)?;
+        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+}

@@ -1,0 +1,237 @@
+//! Publishing the members of a pack.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::os::fd::OwnedFd;
+
+use sampan_protocol::{Attributes, Mode, Name, RemotePath};
+
+use super::super::Inner;
+use super::super::attributes::FileId;
+use super::super::change::{Answer, Effect, Member, Refused};
+use super::super::db::answers::Request;
+use super::super::disk::Open;
+use super::super::failure::{about, while_doing};
+use super::super::home::{Home, Place, joined};
+use super::super::intent::Intent;
+use super::super::publish::Staged;
+use super::plan::{PackStep, PackStepKind, PackSteps};
+use super::stage::StagedPack;
+use crate::quota::Charge;
+use crate::store::{Result, Situation, StoreError};
+
+/// Folders that are flushed each for itself; more are flushed with the whole file system.
+const FLUSHED_ALONE: usize = 32;
+/// Folders that are kept open between steps.
+const OPEN_FOLDERS: usize = 64;
+
+/// The folders that a pack touches.
+struct Folders<'a> {
+    inner: &'a Inner,
+    home: &'a Home,
+    open: HashMap<Vec<u8>, OwnedFd>,
+    touched: HashSet<Vec<u8>>,
+}
+
+impl Folders<'_> {
+    /// The open folder of `names`, which will be flushed.
+    fn touch(&mut self, path: &RemotePath, names: &[Name]) -> Result<&OwnedFd> {
+        let key = joined(names);
+        if !self.open.contains_key(&key) {
+            if self.open.len() >= OPEN_FOLDERS {
+                self.open.clear();
+            }
+            let folder = self.home.folder(&self.inner.disk, names, Open::Folder);
+            let folder = folder.map_err(about(path, "opening a folder"))?;
+            self.open.insert(key.clone(), folder);
+            self.touched.insert(key.clone());
+        }
+        Ok(&self.open[&key])
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let disk = &self.inner.disk;
+        if self.touched.len() > FLUSHED_ALONE || self.touched.len() > self.open.len() {
+            return disk.flush_all(&self.inner.layout.homes);
+        }
+        self.open.values().try_for_each(|folder| disk.flush_folder(folder))
+    }
+}
+
+/// A step that was taken.
+struct Taken<'a> {
+    step: &'a PackStep,
+    attributes: Option<Attributes>,
+}
+
+impl Inner {
+    /// Publishes a staged and flushed pack. The caller has the account's turn.
+    pub(in super::super) fn publish_pack(
+        &self,
+        home: &Home,
+        request: &Request,
+        pack: &StagedPack,
+    ) -> Result<Vec<Member>> {
+        let answer = self.change(home, request, || {
+            let (steps, reserve) = self.plan_pack(home, pack)?;
+            self.perform(home, request, &Intent::Pack(steps), reserve)
+        });
+        answer?.pack()
+    }
+
+    pub(in super::super) fn carry_pack(
+        &self,
+        home: &Home,
+        pack: &PackSteps,
+        effect: &mut Effect,
+    ) -> Result<Answer> {
+        let staged_in = self
+            .disk
+            .open_beneath(&self.layout.staging, pack.staged.as_bytes(), Open::Folder)
+            .map_err(while_doing("opening a pack's staging"))?;
+        let mut folders =
+            Folders { inner: self, home, open: HashMap::new(), touched: HashSet::new() };
+        let refused = Refused { situation: Situation::NotFound, path: None };
+        let mut results: Vec<Member> = vec![Err(refused); pack.members as usize];
+        for (index, result) in &pack.known {
+            results[*index as usize].clone_from(result);
+        }
+        let mut taken: Vec<Taken<'_>> = Vec::with_capacity(pack.steps.len());
+        for step in &pack.steps {
+            match self.take_step(&mut folders, &staged_in, step) {
+                Ok(attributes) => {
+                    taken.push(Taken { step, attributes });
+                    self.step("pack member published")?;
+                }
+                Err(StoreError::Refused { situation, path }) => {
+                    if let Some(index) = step.index {
+                        let path = path.or_else(|| Some(step.path.clone()));
+                        results[index as usize] = Err(Refused { situation, path });
+                    }
+                }
+                // A failing disk fails the whole group.
+                Err(error) => return self.undo_pack(&folders, &staged_in, &taken, effect, error),
+            }
+        }
+        self.step("pack published")?;
+        if let Err(error) = folders.flush() {
+            let error = while_doing("flushing a pack's folders")(error);
+            return self.undo_pack(&folders, &staged_in, &taken, effect, error);
+        }
+        self.step("folders flushed")?;
+        for Taken { step, attributes } in taken {
+            effect.count(step);
+            let Some(index) = step.index else { continue };
+            let attributes = match attributes {
+                Some(attributes) => attributes,
+                // Of a folder at the end, when what is in it has come.
+                None => home.stat(&self.disk, &step.path)?.attributes(),
+            };
+            results[index as usize] = Ok(attributes);
+        }
+        Ok(Answer::Pack(results))
+    }
+
+    fn take_step(
+        &self,
+        folders: &mut Folders<'_>,
+        staged_in: &OwnedFd,
+        step: &PackStep,
+    ) -> Result<Option<Attributes>> {
+        let path = &step.path;
+        let Some((name, parents)) = path.names().split_last() else {
+            return Err(Situation::InvalidTarget.about(path));
+        };
+        let folder = folders.touch(path, parents)?;
+        match &step.what {
+            PackStepKind::Folder(mode) => {
+                self.make_pack_folder(folder, name, path, *mode)?;
+                Ok(None)
+            }
+            PackStepKind::File(file, replaces) => {
+                let index = step.index.map(|index| index.to_string()).unwrap_or_default();
+                let staged = Staged {
+                    folder: staged_in,
+                    name: index.as_bytes(),
+                    file: *file,
+                    replaces: *replaces,
+                };
+                let place = Place {
+                    folder: folder.try_clone().map_err(while_doing("publishing"))?,
+                    name: name.as_bytes(),
+                };
+                self.swap_in(&staged, &place, path)?;
+                let meta = self.disk.stat(&place.folder, place.name);
+                Ok(Some(meta.map_err(about(path, "reading attributes"))?.attributes()))
+            }
+        }
+    }
+
+    fn make_pack_folder(
+        &self,
+        folder: &OwnedFd,
+        name: &Name,
+        path: &RemotePath,
+        mode: Mode,
+    ) -> Result<()> {
+        let failed = about(path, "making a folder");
+        match self.disk.make_folder(folder, name.as_bytes(), mode) {
+            // It was made before a crash.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => result.map_err(&failed)?,
+        }
+        let below = self.disk.open_beneath(folder, name.as_bytes(), Open::Folder);
+        let below = below.map_err(&failed)?;
+        if self.disk.stat_open(&below).map_err(&failed)?.mode != mode {
+            self.disk.set_mode(&below, mode).map_err(&failed)?;
+            self.disk.flush_folder(&below).map_err(&failed)?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what was published of a pack; folders that were made stay and count.
+    fn undo_pack(
+        &self,
+        folders: &Folders<'_>,
+        staged_in: &OwnedFd,
+        taken: &[Taken<'_>],
+        effect: &mut Effect,
+        error: StoreError,
+    ) -> Result<Answer> {
+        for Taken { step, .. } in taken.iter().rev() {
+            let path = &step.path;
+            let (PackStepKind::File(file, replaces), Some(index)) = (&step.what, step.index) else {
+                effect.count(step);
+                continue;
+            };
+            let index = index.to_string();
+            let staged = Staged {
+                folder: staged_in,
+                name: index.as_bytes(),
+                file: *file,
+                replaces: *replaces,
+            };
+            let undone = folders
+                .home
+                .place_to_change(&self.disk, path)
+                .and_then(|place| self.swap_out(&staged, &place, path));
+            if let Err(error) = undone {
+                tracing::error!(%error, %path, "cannot take a member of a failed pack back");
+                effect.count(step);
+            }
+        }
+        Err(error)
+    }
+}
+
+impl Effect {
+    fn count(&mut self, step: &PackStep) {
+        match &step.what {
+            PackStepKind::Folder(_) => self.came = self.came.plus(Charge::entries(1)),
+            PackStepKind::File(file, replaces) => {
+                self.came = self.came.plus(Charge::entry(file.size));
+                self.went.extend(replaces.as_ref().map(FileId::gone));
+            }
+        }
+    }
+}

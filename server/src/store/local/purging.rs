@@ -1,0 +1,191 @@
+//! Purges, flushes, sweeps and expiry: what the store does by itself.
+//!
+//! Invariant: every task here ends when the store closes, between two batches at the latest; what
+//! is left is found again at the next start.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, watch};
+
+use super::change::Answer;
+use super::db::answers::{self, Request};
+use super::db::{intents, uploads};
+use super::encoding::decode;
+use super::intent::Intent;
+use super::uploads::Upload;
+use super::{EXPIRY_EVERY, Inner};
+use crate::store::{AccountId, Removed, Result, StoreError};
+
+/// How a purge ended: nothing yet, done, or why not.
+type Outcome = Option<std::result::Result<(), String>>;
+
+/// The purges that are running, by their intents.
+#[derive(Default)]
+pub(super) struct Purges {
+    running: Mutex<HashMap<i64, watch::Receiver<Outcome>>>,
+}
+
+impl Purges {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i64, watch::Receiver<Outcome>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Starts the purge of an intent, unless it is running.
+    pub(super) fn start_purge(
+        self: &Arc<Self>,
+        id: i64,
+        request: &Request,
+    ) -> watch::Receiver<Outcome> {
+        let mut running = self.purges.lock();
+        if let Some(outcome) = running.get(&id) {
+            return outcome.clone();
+        }
+        let (done, outcome) = watch::channel(None);
+        running.insert(id, outcome.clone());
+        drop(running);
+        let (inner, request) = (self.clone(), *request);
+        self.spawn(async move {
+            let worker = inner.clone();
+            let purged = inner.job(move || worker.run_purge(id, &request)).await;
+            if let Err(error) = &purged {
+                tracing::error!(%error, "cannot delete a removed folder; the next start tries again");
+            }
+            inner.purges.lock().remove(&id);
+            // Nobody need wait.
+            done.send_replace(Some(purged.map_err(|error| error.to_string())));
+        });
+        outcome
+    }
+
+    fn run_purge(&self, id: i64, request: &Request) -> Result<()> {
+        let Some(stored) = self.db.read(|connection| intents::get(connection, id))? else {
+            return Ok(());
+        };
+        let Intent::Purge(purge) = decode(&stored.body)? else {
+            // A tree that recovery could not move yet.
+            return Ok(());
+        };
+        self.purge(request, id, purge)?;
+        Ok(())
+    }
+
+    /// Waits for a purge and gives its answer.
+    pub(super) async fn purged(self: &Arc<Self>, id: i64, request: Request) -> Result<Removed> {
+        let mut outcome = self.start_purge(id, &request);
+        let ended = match outcome.wait_for(Option::is_some).await {
+            Ok(ended) => ended.clone(),
+            Err(_) => return Err(StoreError::Closed),
+        };
+        if let Some(Err(why)) = ended {
+            let source = std::io::Error::other(why);
+            return Err(StoreError::Disk { doing: "deleting a removed folder", source });
+        }
+        let inner = self.clone();
+        match self.job(move || inner.answer_of(&request)).await? {
+            Some(answer) => Answer::removed(answer),
+            None => Err(StoreError::Closed),
+        }
+    }
+
+    /// Flushes uploads of which much is dirty. Not while one is committed: its commit must hear of
+    /// a failure itself.
+    pub(super) async fn flush_uploads(self: Arc<Self>, mut queue: mpsc::Receiver<Arc<Upload>>) {
+        while let Some(upload) = queue.recv().await {
+            let Ok((_slot, turn)) = self.slot(upload.id).await else { return };
+            let inner = self.clone();
+            let flushed = self
+                .job(move || {
+                    inner.flush_in_background(&upload);
+                    drop(turn);
+                    Ok(())
+                })
+                .await;
+            if flushed.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Deletes what nothing needs any more.
+    pub(super) async fn sweep_staging(self: Arc<Self>) {
+        loop {
+            self.sweeps.added.notified().await;
+            let inner = self.clone();
+            let swept = self.job(move || {
+                inner.sweep_now();
+                Ok(())
+            });
+            if swept.await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Gives idle uploads up, and forgets old answers.
+    pub(super) async fn expire(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(EXPIRY_EVERY).await;
+            if let Err(error) = self.expire_now().await {
+                tracing::warn!(%error, "cannot give idle uploads up");
+            }
+        }
+    }
+
+    /// Gives up what is idle for too long; says how many uploads.
+    pub(super) async fn expire_now(self: &Arc<Self>) -> Result<u64> {
+        let inner = self.clone();
+        let idle: Vec<(AccountId, _)> = self
+            .job(move || {
+                let now = inner.now_seconds();
+                inner.db.write("forgetting answers", move |connection| {
+                    answers::forget_old(connection, now)
+                })?;
+                let before = inner.idle_since();
+                inner.db.read(|connection| uploads::idle(connection, before))
+            })
+            .await?;
+        let mut given_up = 0;
+        for (account, id) in idle {
+            let (slot, turn) = self.slot(id).await?;
+            let inner = self.clone();
+            given_up += self
+                .job(move || {
+                    let expired = inner.expire_one(account, id, &slot);
+                    drop(turn);
+                    expired
+                })
+                .await?;
+        }
+        Ok(given_up)
+    }
+
+    fn expire_one(
+        &self,
+        account: AccountId,
+        id: sampan_protocol::UploadId,
+        slot: &super::uploads::Slot,
+    ) -> Result<u64> {
+        let before = self.idle_since();
+        // Resumed or written to since it was looked up?
+        let row = self.db.read(|connection| uploads::get(connection, account, id))?;
+        let is_idle = row.is_some_and(|row| row.touched <= before)
+            && slot.get().is_none_or(|upload| {
+                upload.touched.load(std::sync::atomic::Ordering::Relaxed) <= before
+            });
+        if !is_idle {
+            return Ok(0);
+        }
+        tracing::info!(account = account.0, upload = %id, "an idle upload is given up");
+        self.abort(account, id, slot)?;
+        Ok(1)
+    }
+
+    /// Uploads without a byte since then are given up.
+    fn idle_since(&self) -> i64 {
+        let expiry = i64::try_from(self.options.upload_expiry.as_secs()).unwrap_or(i64::MAX);
+        self.now_seconds().saturating_sub(expiry)
+    }
+}

@@ -1,0 +1,75 @@
+//! Names in staging, and deleting what nothing hangs on any more.
+//!
+//! Invariant: a fresh name is never one that lies there already.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sampan_protocol::UploadId;
+use tokio::sync::Notify;
+
+use super::Inner;
+
+/// An upload's bytes.
+pub(super) const DATA: &[u8] = b"data";
+/// An upload's journal.
+pub(super) const JOURNAL: &[u8] = b"journal";
+/// What begins the name of something to be deleted.
+pub(super) const GONE: char = 'g';
+/// What begins the name of a pack that arrives.
+pub(super) const PACK: char = 'p';
+
+/// The folder of an upload.
+pub(super) fn of_upload(upload: UploadId) -> String {
+    format!("u{upload}")
+}
+
+/// A new name.
+pub(super) fn fresh(kind: char) -> String {
+    format!("{kind}{:032x}", rand::random::<u128>())
+}
+
+/// Names in staging that may wait to be deleted; beyond that whoever adds one deletes it.
+const QUEUED_SWEEPS: usize = 1024;
+
+/// What is to be deleted soon.
+#[derive(Default)]
+pub(super) struct Sweeps {
+    names: Mutex<Vec<String>>,
+    pub(super) added: Notify,
+}
+
+impl Sweeps {
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Deletes a name in staging soon: before the store closes, or after its next start.
+    pub(super) fn sweep(&self, name: String) {
+        let mut names = self.sweeps.lock();
+        if names.len() < QUEUED_SWEEPS {
+            names.push(name);
+            drop(names);
+            self.sweeps.added.notify_one();
+        } else {
+            drop(names);
+            self.delete_swept(&name);
+        }
+    }
+
+    /// Deletes what is to be deleted.
+    pub(super) fn sweep_now(&self) {
+        let names = std::mem::take(&mut *self.sweeps.lock());
+        for name in names {
+            self.delete_swept(&name);
+        }
+    }
+
+    /// Deletes a name in staging; a failure costs space, not correctness.
+    pub(super) fn delete_swept(&self, name: &str) {
+        if let Err(error) = self.delete_staged(name) {
+            tracing::warn!(%error, name, "cannot delete from staging");
+        }
+    }
+}

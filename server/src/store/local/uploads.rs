@@ -1,0 +1,305 @@
+//! Unfinished uploads that someone works on: open files, and their state in memory.
+//!
+//! An upload is loaded when it is first touched, and forgotten when many others are. Its slot has a
+//! turn, taken by whoever loads, resumes, commits or ends it; pieces need no turn.
+//!
+//! Invariant: there is one [`Upload`] in memory for a staging folder on disk.
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use sampan_protocol::block::{BlockHasher, BlockIndex, Blocks};
+use sampan_protocol::limits::BLOCK_BYTES;
+use sampan_protocol::{BlockHash, Epoch, Mode, RemotePath, Timestamp, UploadId};
+use tokio::sync::Semaphore;
+
+use super::Inner;
+use super::db::uploads::{self, UploadRow};
+use super::disk::Open;
+use super::failure::{if_there, while_doing};
+use super::journal::Journal;
+use super::staging;
+use crate::store::{AccountId, Result, Situation, StoreError};
+use crate::upload::{Phase, UploadState};
+
+/// Uploads kept in memory: each has two open files and at least its row of hashes.
+const LOADED: usize = 256;
+
+/// An upload that is loaded.
+pub(super) struct Upload {
+    pub(super) id: UploadId,
+    pub(super) account: AccountId,
+    pub(super) path: RemotePath,
+    pub(super) size: u64,
+    pub(super) data: OwnedFd,
+    live: Mutex<Live>,
+    quiet: Condvar,
+    /// Bytes that came since the last flush began.
+    pub(super) dirty: AtomicU64,
+    /// When bytes last came, seconds.
+    pub(super) touched: AtomicI64,
+    /// What the database says of it.
+    pub(super) touched_stored: AtomicI64,
+}
+
+/// What changes of an upload.
+pub(super) struct Live {
+    pub(super) state: UploadState,
+    pub(super) journal: Journal,
+    pub(super) wish: Wish,
+}
+
+/// What the file will be, as its latest opener says.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    pub(super) mode: Mode,
+    pub(super) mtime: Timestamp,
+}
+
+impl Wish {
+    pub(super) fn of(row: &UploadRow) -> Self {
+        Self { mode: row.mode, mtime: row.mtime }
+    }
+}
+
+impl Upload {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no piece is being written: at most as long as a disk takes for a few of them,
+    /// for nobody who writes one waits for a peer.
+    pub(super) fn when_quiet<'a>(&self, mut live: MutexGuard<'a, Live>) -> MutexGuard<'a, Live> {
+        while !live.state.is_quiet() {
+            live = self.quiet.wait(live).unwrap_or_else(PoisonError::into_inner);
+        }
+        live
+    }
+
+    pub(super) fn piece_came_back(&self, live: &Live) {
+        if live.state.is_quiet() {
+            self.quiet.notify_all();
+        }
+    }
+
+    /// Remembers that the database knows when bytes came.
+    pub(super) fn note_touch(&self, now: i64) {
+        self.touched.store(now, Ordering::Relaxed);
+        self.touched_stored.store(now, Ordering::Relaxed);
+    }
+
+    pub(super) fn blocks(&self) -> Result<Blocks> {
+        blocks_of(self.size)
+    }
+}
+
+pub(super) fn blocks_of(size: u64) -> Result<Blocks> {
+    Blocks::of(size).map_err(|error| Situation::LimitExceeded { what: error.to_string() }.into())
+}
+
+/// An upload's place in memory.
+pub(super) struct Slot {
+    /// Taken by whoever loads, resumes, commits or ends it.
+    pub(super) turn: Arc<Semaphore>,
+    upload: Mutex<Option<Arc<Upload>>>,
+}
+
+impl Slot {
+    pub(super) fn get(&self) -> Option<Arc<Upload>> {
+        self.upload.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set(&self, upload: Option<Arc<Upload>>) {
+        *self.upload.lock().unwrap_or_else(PoisonError::into_inner) = upload;
+    }
+
+    /// Whether nobody would miss what is in memory.
+    fn is_idle(&self) -> bool {
+        self.get().is_none_or(|upload| {
+            // The slot's and ours.
+            Arc::strong_count(&upload) == 2 && !upload.lock().state.has_open_blocks()
+        })
+    }
+}
+
+/// The slots of all uploads that were touched lately.
+#[derive(Default)]
+pub(super) struct Uploads {
+    slots: Mutex<HashMap<UploadId, Arc<Slot>>>,
+}
+
+impl Uploads {
+    fn lock(&self) -> MutexGuard<'_, HashMap<UploadId, Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The loaded upload, if it is.
+    pub(super) fn get(&self, id: UploadId) -> Option<Arc<Upload>> {
+        self.lock().get(&id).and_then(|slot| slot.get())
+    }
+
+    /// The upload's slot; made if need be.
+    pub(super) fn slot(&self, id: UploadId) -> Arc<Slot> {
+        let mut slots = self.lock();
+        if slots.len() >= LOADED && !slots.contains_key(&id) {
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_idle());
+        }
+        let new = || Arc::new(Slot { turn: Arc::new(Semaphore::new(1)), upload: Mutex::new(None) });
+        slots.entry(id).or_insert_with(new).clone()
+    }
+
+    pub(super) fn forget(&self, id: UploadId) {
+        self.lock().remove(&id);
+    }
+}
+
+impl Inner {
+    /// The upload, loaded if need be. The caller has the slot's turn.
+    pub(super) fn load(
+        &self,
+        account: AccountId,
+        id: UploadId,
+        slot: &Slot,
+    ) -> Result<Arc<Upload>> {
+        let upload = if let Some(upload) = slot.get() {
+            upload
+        } else {
+            let row = self.db.read(|connection| uploads::get(connection, account, id))?;
+            let Some(row) = row else {
+                self.uploads.forget(id);
+                return Err(Situation::UploadNotFound.into());
+            };
+            let upload = self.open_staging(&row)?;
+            slot.set(Some(upload.clone()));
+            upload
+        };
+        if upload.account == account { Ok(upload) } else { Err(Situation::UploadNotFound.into()) }
+    }
+
+    /// Opens what is staged of an upload; makes it if it is not there. What an unclean stop left in
+    /// doubt is hashed again.
+    pub(super) fn open_staging(&self, row: &UploadRow) -> Result<Arc<Upload>> {
+        let failed = while_doing("opening an upload's staging");
+        let blocks = blocks_of(row.size)?;
+        let name = staging::of_upload(row.id);
+        let staging = &self.layout.staging;
+        let there = self.disk.open_beneath(staging, name.as_bytes(), Open::Folder);
+        let there = if_there(there).map_err(&failed)?;
+        let open = |name: &[u8]| match &there {
+            Some(folder) => if_there(self.disk.open_beneath(folder, name, Open::OurFile)),
+            None => Ok(None),
+        };
+        let data = open(staging::DATA).map_err(&failed)?;
+        let journal = open(staging::JOURNAL).map_err(&failed)?;
+        let (data, journal, staged) = if let (Some(data), Some(journal)) = (data, journal) {
+            let read = Journal::read(&self.disk, row.id, journal, blocks.count());
+            let (journal, staged) = read.map_err(&failed)?;
+            (data, journal, staged)
+        } else {
+            // A crash before or while it was made.
+            self.delete_staged(&name)?;
+            self.make_staging(row)?
+        };
+        let upload = Upload {
+            id: row.id,
+            account: row.account,
+            path: row.path.clone(),
+            size: row.size,
+            data,
+            live: Mutex::new(Live {
+                state: UploadState::new(blocks, row.epoch, staged),
+                journal,
+                wish: Wish::of(row),
+            }),
+            quiet: Condvar::new(),
+            dirty: AtomicU64::new(0),
+            touched: AtomicI64::new(row.touched),
+            touched_stored: AtomicI64::new(row.touched),
+        };
+        if !row.proved {
+            self.prove(&upload, blocks)?;
+        }
+        Ok(Arc::new(upload))
+    }
+
+    /// Makes an upload's staging and takes its space.
+    fn make_staging(
+        &self,
+        row: &UploadRow,
+    ) -> Result<(OwnedFd, Journal, BTreeMap<u64, BlockHash>)> {
+        let name = staging::of_upload(row.id);
+        let make = || {
+            let staging = &self.layout.staging;
+            self.disk.make_folder(staging, name.as_bytes(), Mode::new(0o700))?;
+            let folder = self.disk.open_beneath(staging, name.as_bytes(), Open::Folder)?;
+            let data = self.disk.create(&folder, staging::DATA)?;
+            let journal = self.disk.create(&folder, staging::JOURNAL)?;
+            if !self.disk.allocate(&data, row.size)? {
+                tracing::debug!("the file system cannot take a file's space ahead");
+            }
+            Ok((data, Journal::new(row.id, journal), BTreeMap::new()))
+        };
+        make().map_err(|error| {
+            self.delete_swept(&name);
+            match while_doing("making an upload's staging")(error) {
+                StoreError::Refused { situation, .. } => situation.about(&row.path),
+                other => other,
+            }
+        })
+    }
+
+    /// Hashes what the journal says again; what does not match is absent.
+    fn prove(&self, upload: &Upload, blocks: Blocks) -> Result<()> {
+        let failed = while_doing("hashing staged blocks again");
+        let mut live = upload.lock();
+        let claimed = live.state.hashes(0, u64::MAX);
+        let mut bytes = Vec::new();
+        for (block, hash) in claimed {
+            bytes.clear();
+            let length = blocks.length_of(BlockIndex(block)).unwrap_or(0);
+            let length = usize::try_from(length).expect("a block has at most 1 MiB");
+            self.disk
+                .read_at(&upload.data, &mut bytes, length, block * BLOCK_BYTES)
+                .map_err(&failed)?;
+            let found = BlockHasher::new(blocks, BlockIndex(block)).and_then(|mut hasher| {
+                hasher.update(&bytes)?;
+                hasher.finish()
+            });
+            if found != Ok(hash) {
+                tracing::info!(upload = %upload.id, block, "a staged block is not what was staged");
+                live.state.unstage(block);
+                live.journal.absent(&self.disk, block).map_err(&failed)?;
+            }
+        }
+        drop(live);
+        let id = upload.id;
+        self.db.write("noting an upload's proof", move |connection| {
+            uploads::set_proved(connection, id, true)
+        })
+    }
+
+    /// Gives up what is staged of an upload, whose bytes may not be on the disk: all of it must be
+    /// sent again, and nothing of it is read as proof.
+    pub(super) fn lose_staging(&self, upload: &Upload) {
+        let mut live = upload.lock();
+        live.state.set_phase(Phase::Gone);
+        drop(live);
+        self.uploads.forget(upload.id);
+        self.delete_swept(&staging::of_upload(upload.id));
+    }
+
+    /// The next epoch of an upload that is resumed. Older writers are refused from now on.
+    pub(super) fn take_over(&self, upload: &Upload, row: &UploadRow) -> Result<Epoch> {
+        let (resumed, now) = (row.clone(), self.now_seconds());
+        let epoch = self.db.write("resuming an upload", move |connection| {
+            uploads::resume(connection, &resumed, now)
+        })?;
+        let mut live = upload.lock();
+        live.state.take_over(epoch);
+        live.wish = Wish::of(row);
+        drop(upload.when_quiet(live));
+        Ok(epoch)
+    }
+}
