@@ -41,8 +41,7 @@ pub(crate) async fn two_uploads_race_for_the_last_byte(fixture: &mut dyn Fixture
         };
         let (one, other) = tokio::join!(open(format!("a{round}")), open(format!("b{round}")));
         let (won, lost) = match (one, other) {
-            (Ok(won), lost) => (won, lost),
-            (lost, Ok(won)) => (won, lost),
+            (Ok(won), lost) | (lost, Ok(won)) => (won, lost),
             both => panic!("both were refused: {both:?}"),
         };
         assert_eq!(situation(lost), Situation::OverQuota { needed: 60, available: 40 });

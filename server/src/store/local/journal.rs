@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn hardening_2_2_replay_stops_at_the_first_bad_record() {
-        let record = |block: u64| encode(UploadId(7), block, STAGED, &[block as u8; 32]);
+        let record = |block: u8| encode(UploadId(7), block.into(), STAGED, &[block; 32]);
         let mut journal: Vec<u8> = (0..4).flat_map(record).collect();
         assert_eq!(read(&journal).len(), 4);
         for cut in [0, 1, 47] {
