@@ -1,99 +1,152 @@
-//! What the disk says of a file, in the protocol's words.
+//! What the disk says of a file.
+//!
+//! Invariant: two looks with equal [`Identity`] saw the same bytes, as far as a file system tells.
 
-use std::path::Path;
+use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, FileType, Stat, statat};
-use rustix::io::Errno;
+use rustix::fs::{FileType, Stat};
 use sampan_protocol::{Attributes, EntryKind, Mode, Timestamp, Version};
+use serde::{Deserialize, Serialize};
 
-use super::failed;
-use crate::failure::Failure;
+/// A file whose last change is younger may change again within the same tick of the clock of its
+/// file system, without a trace. Two seconds is the coarsest tick in use (FAT).
+const TICK: Duration = Duration::from_secs(2);
 
-/// What lies at `path`; a link is described, not followed.
-pub fn look(path: &Path) -> Result<Attributes, Failure> {
-    let stat = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).map_err(|error| failed(path, error))?;
-    Ok(attributes_of(&stat))
+/// Which file, in which state. Two are equal if nothing about the file changed in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// The file system's number.
+    pub device: u64,
+    /// The file's number there.
+    pub inode: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Last change of the content, as it may be set by anyone.
+    pub mtime: Timestamp,
+    /// Last change of anything, as the kernel saw it.
+    pub ctime: Timestamp,
 }
 
-/// The same, with `None` for what is not there.
-pub fn look_if_there(path: &Path) -> Result<Option<Attributes>, Failure> {
-    match statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(attributes_of(&stat))),
-        Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(failed(path, error)),
+impl Identity {
+    /// Opaque bytes for others to compare.
+    pub fn version(&self) -> Version {
+        let mut hasher = blake3::Hasher::new();
+        for number in [self.device, self.inode, self.size] {
+            hasher.update(&number.to_le_bytes());
+        }
+        for time in [self.mtime, self.ctime] {
+            hasher.update(&time.seconds().to_le_bytes()).update(&time.nanos().to_le_bytes());
+        }
+        Version::new(&hasher.finalize().as_bytes()[..16]).expect("16 bytes are few enough")
+    }
+
+    /// Whether `other` is this file with this content. A rename alone, which touches ctime, leaves
+    /// this true.
+    pub(super) fn is_same_content(&self, other: &Self) -> bool {
+        let content = |it: &Self| (it.device, it.inode, it.size, it.mtime);
+        content(self) == content(other)
+    }
+
+    /// Whether `other` is this file or folder, whatever became of its content.
+    pub(super) fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    /// Whether a hash of the content, begun at `hashed_at`, may be kept for a file that later still
+    /// has this identity. False if the last change was so recent then that another one could hide
+    /// behind the same time.
+    pub fn may_keep_hash(&self, hashed_at: Timestamp) -> bool {
+        self.ctime.plus(TICK) < hashed_at
     }
 }
 
-/// The protocol's words for `stat`.
-///
-/// The version is made of device, inode, size, mtime and ctime: what must stand still while a file
-/// is read.
-#[allow(clippy::useless_conversion)] // the fields have other widths on other systems
-pub fn attributes_of(stat: &Stat) -> Attributes {
-    let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => EntryKind::File,
-        FileType::Directory => EntryKind::Folder,
-        FileType::Symlink => EntryKind::Link,
-        _ => EntryKind::Other,
-    };
-    let size = match kind {
-        EntryKind::File => u64::try_from(stat.st_size).unwrap_or(0),
-        _ => 0,
-    };
-    let mtime = timestamp(stat.st_mtime.into(), stat.st_mtime_nsec.into());
-    let mut version = [0; 48];
-    let fields = [
-        u64::from(stat.st_dev),
-        u64::from(stat.st_ino),
-        size,
-        clock(stat.st_mtime.into(), stat.st_mtime_nsec.into()),
-        clock(stat.st_ctime.into(), stat.st_ctime_nsec.into()),
-        u64::from(stat.st_mode),
-    ];
-    for (part, field) in version.chunks_exact_mut(8).zip(fields) {
-        part.copy_from_slice(&field.to_le_bytes());
-    }
-    Attributes {
-        kind,
-        size,
-        mtime,
-        mode: Mode::new(stat.st_mode),
-        version: Version::new(&version).unwrap_or_default(),
-    }
+/// A file, folder or anything else, as it was seen at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// What it is.
+    pub kind: EntryKind,
+    /// Permission bits.
+    pub mode: Mode,
+    /// Which one, in which state.
+    pub identity: Identity,
 }
 
-fn timestamp(seconds: i64, nanos: i128) -> Timestamp {
-    let nanos = u32::try_from(nanos).unwrap_or_default();
-    Timestamp::new(seconds, nanos).unwrap_or_default()
-}
+impl Look {
+    // The fields' types differ from platform to platform; every value here is in range on all.
+    #[allow(clippy::unnecessary_cast, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[allow(clippy::useless_conversion, clippy::cast_lossless)]
+    pub(super) fn of(stat: &Stat) -> Self {
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => EntryKind::File,
+            FileType::Directory => EntryKind::Folder,
+            FileType::Symlink => EntryKind::Link,
+            _ => EntryKind::Other,
+        };
+        // No kernel gives a fraction of a second or more.
+        let time = |seconds: i64, nanos: u32| Timestamp::new(seconds, nanos).unwrap_or_default();
+        Self {
+            kind,
+            mode: Mode::new(stat.st_mode as u32),
+            identity: Identity {
+                device: stat.st_dev as u64,
+                inode: stat.st_ino as u64,
+                size: stat.st_size as u64,
+                mtime: time(stat.st_mtime as i64, stat.st_mtime_nsec as u32),
+                ctime: time(stat.st_ctime as i64, stat.st_ctime_nsec as u32),
+            },
+        }
+    }
 
-/// A moment as one number that differs whenever the moment does, for as long as files exist.
-fn clock(seconds: i64, nanos: i128) -> u64 {
-    let nanos = u64::try_from(nanos).unwrap_or_default();
-    seconds.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(nanos)
+    /// The same in the words of both sides.
+    pub fn attributes(&self) -> Attributes {
+        Attributes {
+            kind: self.kind,
+            size: if self.kind == EntryKind::File { self.identity.size } else { 0 },
+            mtime: self.identity.mtime,
+            mode: self.mode,
+            version: self.identity.version(),
+        }
+    }
+
+    pub(super) fn is_folder(&self) -> bool {
+        self.kind == EntryKind::Folder
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-
     use super::*;
 
-    #[test]
-    fn kinds_and_versions() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        std::fs::write(at("file"), b"12345").unwrap();
-        symlink("nowhere", at("link")).unwrap();
-        let file = look(&at("file")).unwrap();
-        assert_eq!((file.kind, file.size), (EntryKind::File, 5));
-        let link = look(&at("link")).unwrap();
-        assert_eq!((link.kind, link.size), (EntryKind::Link, 0));
-        assert_eq!(look(folder.path()).unwrap().kind, EntryKind::Folder);
-        assert_eq!(look_if_there(&at("none")).unwrap(), None);
+    fn identity() -> Identity {
+        let time = |seconds| Timestamp::new(seconds, 7).unwrap();
+        Identity { device: 1, inode: 2, size: 3, mtime: time(4), ctime: time(5) }
+    }
 
-        assert_eq!(look(&at("file")).unwrap().version, file.version);
-        std::fs::write(at("file"), b"123456").unwrap();
-        assert_ne!(look(&at("file")).unwrap().version, file.version);
+    #[test]
+    fn a_version_changes_with_every_part() {
+        let later = Timestamp::new(4, 8).unwrap();
+        let others = [
+            Identity { device: 9, ..identity() },
+            Identity { inode: 9, ..identity() },
+            Identity { size: 9, ..identity() },
+            Identity { mtime: later, ..identity() },
+            Identity { ctime: later, ..identity() },
+        ];
+        assert_eq!(identity().version(), identity().version());
+        for other in others {
+            assert_ne!(other.version(), identity().version());
+        }
+        assert!(identity().is_same_content(&others[4]));
+        assert!(!identity().is_same_content(&others[3]));
+        assert!(identity().is_same_file(&others[3]));
+    }
+
+    #[test]
+    fn a_hash_is_kept_only_of_a_file_at_rest() {
+        let at = |seconds, nanos| Timestamp::new(seconds, nanos).unwrap();
+        assert!(!identity().may_keep_hash(at(5, 7)));
+        assert!(!identity().may_keep_hash(at(7, 7)));
+        assert!(identity().may_keep_hash(at(7, 8)));
+        assert!(!identity().may_keep_hash(at(1, 0)), "a clock that went back proves nothing");
     }
 }

@@ -1,117 +1,115 @@
-//! Changes to this machine's files that people order directly.
+//! What a person does to their own files: new folders, new names, removal.
 //!
-//! Invariant: removing a tree follows no link, and never leaves the folder it began in.
+//! Paths are the user's own here, so links on the way to a folder are theirs and are followed; the
+//! last name never is.
+//!
+//! Invariant: nothing is replaced, and nothing is renamed or removed that is not what was seen.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode as OsMode, OFlags, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, Mode, mkdirat, unlinkat};
 use rustix::io::Errno;
-use sampan_protocol::Name;
+use sampan_protocol::{Name, Version};
 
-use super::{Folder, failed, look_if_there};
+use super::attributes::Look;
+use super::failed::{about, failed, failed_naming};
+use super::folder::Folder;
+use super::publish::rename_to_free;
+use super::remove::Removal;
 use crate::failure::{Failure, Side, Situation};
-use crate::place::shown;
 
-/// Makes a folder; one that is there is an error.
+/// How a removal went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Files, links and others that are gone.
+    pub files: u64,
+    /// Folders that are gone.
+    pub folders: u64,
+    /// Names that could not be removed.
+    pub failed: u64,
+    /// Why, for the first thousand of them.
+    pub failures: Vec<Failure>,
+}
+
+/// Makes a folder; the one that holds it must be there.
 pub fn make_folder(path: &Path) -> Result<(), Failure> {
-    std::fs::create_dir(path).map_err(|error| failed(path, error))
+    let (folder, name) = parent_of(path)?;
+    let all = Mode::RWXU | Mode::RWXG | Mode::RWXO;
+    mkdirat(&folder, name.as_bytes(), all).map_err(|error| failed_naming(path, error))
 }
 
-/// Moves or renames; an existing target is an error.
-pub fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
-    if look_if_there(to)?.is_some() {
-        return Err(Failure::new(Situation::Exists(Side::Local), shown(to)));
+/// Gives `from` another name or place, where nothing may be. `expected` is the version that it was
+/// seen with.
+pub fn rename(from: &Path, to: &Path, expected: Option<&Version>) -> Result<(), Failure> {
+    let (old_folder, old) = parent_of(from)?;
+    let (new_folder, new) = parent_of(to)?;
+    look_at(&old_folder, &old, from, expected)?;
+    let renamed = rename_to_free(&old_folder, old.as_bytes(), &new_folder, new.as_bytes());
+    renamed.map_err(|error| match error {
+        Errno::EXIST | Errno::NOTEMPTY => about(Situation::Exists(Side::Local), to),
+        // What remains of this error once names are excluded: a folder into itself.
+        Errno::INVAL => about(Situation::InvalidTarget, to),
+        error => failed_naming(to, error),
+    })
+}
+
+/// Removes a file, or a folder with all that is in it. `expected` is the version that it was seen
+/// with. `go_on` hears of the names removed so far and may stop it. What cannot be removed is named
+/// in the answer, while the rest goes on.
+pub fn remove(
+    path: &Path,
+    expected: Option<&Version>,
+    mut go_on: impl FnMut(u64) -> bool,
+) -> Result<Removed, Failure> {
+    let (folder, name) = parent_of(path)?;
+    let look = look_at(&folder, &name, path, expected)?;
+    if look.is_folder() {
+        return Removal::new(folder, name, &look, &mut go_on).map(Removal::run);
     }
-    std::fs::rename(from, to).map_err(|error| failed(from, error))
+    unlinkat(&folder, name.as_bytes(), AtFlags::empty()).map_err(|error| failed(path, error))?;
+    Ok(Removed { files: 1, ..Removed::default() })
 }
 
-/// Removes a file, a link or a whole tree. `go_on` is asked before each name, so that it can be
-/// stopped; says whether everything is gone.
-pub fn remove(path: &Path, go_on: &mut dyn FnMut() -> bool) -> Result<bool, Failure> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(Failure::new(Situation::InvalidTarget, shown(path)));
-    };
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let name = Name::new(name.as_bytes())
-        .map_err(|_| Failure::new(Situation::InvalidTarget, shown(path)))?;
-    remove_below(&Folder::open(parent)?, &name, go_on)
+/// Removes a folder if nothing is in it.
+pub fn remove_empty_folder(path: &Path) -> Result<(), Failure> {
+    let (folder, name) = parent_of(path)?;
+    let removed = unlinkat(&folder, name.as_bytes(), AtFlags::REMOVEDIR);
+    removed.map_err(|error| match error {
+        // Some systems say so.
+        Errno::EXIST => about(Situation::NotEmpty(Side::Local), path),
+        error => failed(path, error),
+    })
 }
 
-fn remove_below(
+fn look_at(
     folder: &Folder,
     name: &Name,
-    go_on: &mut dyn FnMut() -> bool,
-) -> Result<bool, Failure> {
-    if !go_on() {
-        return Ok(false);
+    path: &Path,
+    expected: Option<&Version>,
+) -> Result<Look, Failure> {
+    let look = folder.look_at(name).map_err(|error| failed(path, error))?;
+    if expected.is_some_and(|expected| *expected != look.identity.version()) {
+        return Err(about(Situation::TargetChanged(Side::Local), path));
     }
-    let path = folder.path_of(name);
-    let wrong = |error: Errno| failed(&path, error);
-    let stat =
-        statat(folder.handle(), name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW).map_err(wrong)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        unlinkat(folder.handle(), name.as_bytes(), AtFlags::empty()).map_err(wrong)?;
-        return Ok(true);
-    }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let handle = openat(folder.handle(), name.as_bytes(), flags, OsMode::empty()).map_err(wrong)?;
-    let inner = folder.below(std::slice::from_ref(name))?;
-    let mut children = Vec::new();
-    for entry in Dir::read_from(&handle).map_err(wrong)? {
-        let entry = entry.map_err(wrong)?;
-        if let Ok(child) = Name::new(entry.file_name().to_bytes()) {
-            children.push(child);
-        }
-    }
-    for child in &children {
-        if !remove_below(&inner, child, go_on)? {
-            return Ok(false);
-        }
-    }
-    unlinkat(folder.handle(), name.as_bytes(), AtFlags::REMOVEDIR).map_err(wrong)?;
-    Ok(true)
+    Ok(look)
+}
+
+/// The folder that holds the user's own path, and the last name of it.
+fn parent_of(path: &Path) -> Result<(Folder, Name), Failure> {
+    let name = path.file_name().map(OsStr::as_bytes);
+    let Some(name) = name.and_then(|name| Name::new(name).ok()) else {
+        let situation = match path.file_name() {
+            Some(_) => Situation::NameNotStorable(Side::Local),
+            // The root of the disk, or a path that ends in `..`.
+            None => Situation::InvalidTarget,
+        };
+        return Err(about(situation, path));
+    };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    Ok((Folder::open(parent.unwrap_or(Path::new(".")))?, name))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[test]
-    fn a_tree_goes_and_what_its_links_point_to_stays() {
-        let base = tempfile::tempdir().unwrap();
-        let outside = base.path().join("outside");
-        fs::create_dir(&outside).unwrap();
-        fs::write(outside.join("kept"), b"x").unwrap();
-        let tree = base.path().join("tree");
-        fs::create_dir_all(tree.join("a/b")).unwrap();
-        fs::write(tree.join("a/b/file"), b"x").unwrap();
-        symlink(&outside, tree.join("a/link")).unwrap();
-
-        let mut left = 2;
-        let mut stop = || {
-            left -= 1;
-            left > 0
-        };
-        assert!(!remove(&tree, &mut stop).unwrap());
-        assert!(remove(&tree, &mut || true).unwrap());
-        assert!(!tree.exists());
-        assert!(outside.join("kept").exists());
-    }
-
-    #[test]
-    fn nothing_is_replaced_by_a_rename() {
-        let base = tempfile::tempdir().unwrap();
-        let at = |name: &str| base.path().join(name);
-        fs::write(at("a"), b"a").unwrap();
-        fs::write(at("b"), b"b").unwrap();
-        let failure = rename(&at("a"), &at("b")).unwrap_err();
-        assert_eq!(failure.situation, Situation::Exists(Side::Local));
-        rename(&at("a"), &at("c")).unwrap();
-        assert_eq!(fs::read(at("c")).unwrap(), b"a");
-        make_folder(&at("b")).unwrap_err();
-    }
-}
+mod tests;

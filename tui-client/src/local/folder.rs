@@ -1,196 +1,330 @@
-//! An open folder, and what lies below it, reached name by name.
+//! An open folder, and the way down from it.
 //!
-//! Invariant: from a [`Folder`] nothing outside it can be reached, whatever happens to the tree
-//! meanwhile: each step opens a real folder and follows no link.
+//! Names from the other side are resolved here and nowhere else: below an open folder, each one by
+//! itself, by the kernel, which is told to follow no link. Where it can do so in one step
+//! (`openat2`), it does; else the way is walked one folder at a time. A name is never put together
+//! with others into a path that the kernel would take apart its own way.
+//!
+//! Invariant: whatever is opened below a folder lies below it, also when somebody moves links and
+//! folders about at the same time (HARDENING S1, S3, S8).
 
-use std::io;
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Mode as OsMode, OFlags, mkdirat, openat, statat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
-use sampan_protocol::{Attributes, EntryKind, Mode, Name};
+use sampan_protocol::{Name, RemotePath};
 
-use super::attributes::attributes_of;
-use super::failed;
+use super::attributes::Look;
+use super::failed::{about, failed};
 use crate::failure::{Failure, Side, Situation};
-use crate::place::shown;
 
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// How a folder is held: for the way down only, so that one without read permission will do.
+#[cfg(target_os = "linux")]
+const HELD: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+const HELD: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// An open folder.
-#[derive(Debug)]
+/// Most bytes of names given to the kernel in one call: what surely fits its bound of 4096.
+#[cfg(target_os = "linux")]
+const STEP_BYTES: usize = 3072;
+
+/// An open folder. It stays the same one whatever becomes of its path, which serves messages only.
+#[derive(Clone, Debug)]
 pub struct Folder {
-    handle: OwnedFd,
-    /// For messages only.
+    handle: Arc<OwnedFd>,
     path: PathBuf,
 }
 
 impl Folder {
-    /// The folder that the person chose; links in this path are his own and are followed.
+    /// Opens the user's own path, following the user's own links.
     pub fn open(path: &Path) -> Result<Self, Failure> {
-        let handle =
-            openat(CWD, path, FOLDER, OsMode::empty()).map_err(|error| failed(path, error))?;
-        Ok(Self { handle, path: path.to_owned() })
+        let handle = openat(CWD, path, HELD, Mode::empty()).map_err(|error| failed(path, error))?;
+        Ok(Self { handle: Arc::new(handle), path: path.to_owned() })
     }
 
-    /// The same, made with its parents if it is missing.
-    pub fn open_or_make(path: &Path) -> Result<Self, Failure> {
-        std::fs::create_dir_all(path).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                Failure::new(Situation::KindDiffers(Side::Local), shown(path))
-            }
-            _ => failed(path, error),
-        })?;
-        Self::open(path)
-    }
-
-    /// Where it is, for messages.
+    /// The path that it was opened by.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The folder `names` below this one.
-    pub fn below(&self, names: &[Name]) -> Result<Self, Failure> {
-        let mut folder = self.again()?;
-        for name in names {
-            folder = folder.child(name)?;
+    /// Opens a folder below this one without following any link.
+    pub fn below(&self, below: &RemotePath) -> Result<Self, Failure> {
+        self.descend(below.names())
+    }
+
+    /// Like [`Self::below`], for any number of names.
+    pub(super) fn descend(&self, names: &[Name]) -> Result<Self, Failure> {
+        if names.is_empty() {
+            return Ok(self.clone());
         }
-        Ok(folder)
+        let handle = match open_below(self.as_fd(), names) {
+            Ok(handle) => handle,
+            // Which of the names it was, and what lies there, takes a look at each. Old kernels
+            // and other systems always take this way.
+            Err(_) => self.step_by_step(names)?,
+        };
+        Ok(Self { handle: Arc::new(handle), path: self.path_of(names) })
     }
 
-    /// The same, with each folder made that is missing. The new ones are this user's alone until
-    /// they get their mode.
-    pub fn below_or_make(&self, names: &[Name]) -> Result<Self, Failure> {
-        let mut folder = self.again()?;
-        for name in names {
-            folder.make_child(name)?;
-            folder = folder.child(name)?;
+    fn step_by_step(&self, names: &[Name]) -> Result<OwnedFd, Failure> {
+        let mut at: Option<OwnedFd> = None;
+        for (index, name) in names.iter().enumerate() {
+            let folder = at.as_ref().map_or(self.as_fd(), AsFd::as_fd);
+            let next = step(folder, name).map_err(|error| {
+                let path = self.path_of(&names[..=index]);
+                match (error, look_in(folder, name).map(|look| look.kind)) {
+                    (Errno::NOTDIR | Errno::LOOP, Ok(sampan_protocol::EntryKind::Link)) => {
+                        about(Situation::IsALink(Side::Local), &path)
+                    }
+                    _ => failed(&path, error),
+                }
+            })?;
+            at = Some(next);
         }
-        Ok(folder)
+        at.ok_or_else(|| failed(&self.path, Errno::NOENT))
     }
 
-    fn again(&self) -> Result<Self, Failure> {
-        let handle = self.handle.try_clone().map_err(|error| failed(&self.path, error))?;
-        Ok(Self { handle, path: self.path.clone() })
+    /// The folder that holds `below`, and the name there.
+    pub(super) fn parent_of<'a>(&self, below: &'a RemotePath) -> Result<(Self, &'a Name), Failure> {
+        let Some((name, parents)) = below.names().split_last() else {
+            return Err(about(Situation::InvalidTarget, &self.path));
+        };
+        Ok((self.descend(parents)?, name))
     }
 
-    fn child(&self, name: &Name) -> Result<Self, Failure> {
-        let path = self.path_of(name);
-        let handle =
-            openat(&self.handle, name.as_bytes(), FOLDER | OFlags::NOFOLLOW, OsMode::empty())
-                .map_err(|error| self.not_opened(name, &path, error))?;
-        Ok(Self { handle, path })
+    /// What a name in this folder is; a link is described, not followed.
+    pub(super) fn look_at(&self, name: &Name) -> rustix::io::Result<Look> {
+        look_in(self.as_fd(), name)
     }
 
-    /// A link and a file are both "not a folder" to the kernel; people want to know which.
-    fn not_opened(&self, name: &Name, path: &Path, error: Errno) -> Failure {
-        match (error, self.look(name)) {
-            (Errno::NOTDIR, Ok(Some(found))) if found.kind == EntryKind::Link => {
-                Failure::new(Situation::IsALink(Side::Local), shown(path))
-            }
-            _ => failed(path, error),
-        }
+    /// What this folder itself is.
+    pub(super) fn look(&self) -> Result<Look, Failure> {
+        fstat(self.as_fd()).map(|stat| Look::of(&stat)).map_err(|error| failed(&self.path, error))
     }
 
-    /// Makes a folder; one that is there is success. Says whether it is new.
-    pub fn make_child(&self, name: &Name) -> Result<bool, Failure> {
-        match mkdirat(&self.handle, name.as_bytes(), OsMode::RWXU) {
-            Ok(()) => Ok(true),
-            Err(Errno::EXIST) => Ok(false),
-            Err(error) => Err(failed(&self.path_of(name), error)),
-        }
+    /// Opens this folder anew, to read it, flush it or set its attributes.
+    pub(super) fn reopen(&self) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(self.as_fd(), c".", flags, Mode::empty())
     }
 
-    /// What lies under `name`; `None` if nothing does.
-    pub fn look(&self, name: &Name) -> Result<Option<Attributes>, Failure> {
-        match statat(&self.handle, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(attributes_of(&stat))),
-            Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(failed(&self.path_of(name), error)),
-        }
+    /// The path of a name in this folder, for messages.
+    pub(super) fn path_to(&self, name: &Name) -> PathBuf {
+        self.path.join(name.as_os_str())
     }
 
-    /// Gives this folder its mode and modification time.
-    pub fn set_attributes(&self, attributes: &Attributes) -> Result<(), Failure> {
-        let set = set_attributes(self.handle.as_fd(), attributes);
-        set.map_err(|error| failed(&self.path, error))
+    /// The path of names below this folder, for messages.
+    pub(super) fn path_of(&self, names: &[Name]) -> PathBuf {
+        let mut path = self.path.clone();
+        path.extend(names.iter().map(AsOsStr::as_os_str));
+        path
     }
+}
 
-    /// Makes the names in it durable.
-    pub fn flush(&self) -> Result<(), Failure> {
-        rustix::fs::fsync(&self.handle).map_err(|error| failed(&self.path, error))
-    }
-
-    pub(super) fn handle(&self) -> BorrowedFd<'_> {
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.handle.as_fd()
     }
+}
 
-    pub(super) fn path_of(&self, name: &Name) -> PathBuf {
-        use std::os::unix::ffi::OsStrExt;
-        self.path.join(std::ffi::OsStr::from_bytes(name.as_bytes()))
+/// A name as the standard library wants it.
+pub(super) trait AsOsStr {
+    fn as_os_str(&self) -> &OsStr;
+}
+
+impl AsOsStr for Name {
+    fn as_os_str(&self) -> &OsStr {
+        OsStr::from_bytes(self.as_bytes())
     }
 }
 
-/// Sets mode and modification time, to the nanosecond.
-pub(super) fn set_attributes(file: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Errno> {
-    use rustix::fs::{Timespec, Timestamps, UTIME_OMIT, fchmod, futimens};
-    let Attributes { mode, mtime, .. } = attributes;
-    fchmod(file, os_mode(*mode))?;
-    let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-    let last_modification = Timespec { tv_sec: mtime.seconds(), tv_nsec: i64::from(mtime.nanos()) };
-    futimens(file, &Timestamps { last_access: omit, last_modification })
+/// What `name` in `folder` is; a link is described, not followed.
+pub(super) fn look_in(folder: BorrowedFd<'_>, name: &Name) -> rustix::io::Result<Look> {
+    let stat = statat(folder, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(Look::of(&stat))
 }
 
-pub(super) fn os_mode(mode: Mode) -> OsMode {
-    OsMode::from_raw_mode(mode.bits())
+/// Opens the folder at `names` below `folder`; with `follow` over any links.
+pub(super) fn open_way(
+    folder: BorrowedFd<'_>,
+    names: &[Name],
+    follow: bool,
+) -> rustix::io::Result<OwnedFd> {
+    if names.is_empty() {
+        return openat(folder, c".", HELD, Mode::empty());
+    }
+    if follow {
+        let mut way = PathBuf::new();
+        way.extend(names.iter().map(AsOsStr::as_os_str));
+        return openat(folder, &way, HELD, Mode::empty());
+    }
+    match open_below(folder, names) {
+        Err(Errno::NOSYS | Errno::PERM) => {}
+        opened => return opened,
+    }
+    let mut at = step(folder, &names[0])?;
+    for name in &names[1..] {
+        at = step(at.as_fd(), name)?;
+    }
+    Ok(at)
+}
+
+/// One folder down, without following a link.
+fn step(folder: BorrowedFd<'_>, name: &Name) -> rustix::io::Result<OwnedFd> {
+    openat(folder, name.as_bytes(), HELD | OFlags::NOFOLLOW, Mode::empty())
+}
+
+#[cfg(target_os = "linux")]
+fn open_below(folder: BorrowedFd<'_>, names: &[Name]) -> rustix::io::Result<OwnedFd> {
+    use rustix::fs::{ResolveFlags, openat2};
+    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let mut at: Option<OwnedFd> = None;
+    let mut rest = names;
+    let mut path = Vec::new();
+    while let Some((first, _)) = rest.split_first() {
+        path.clear();
+        path.extend_from_slice(first.as_bytes());
+        let mut taken = 1;
+        while let Some(name) = rest.get(taken) {
+            if path.len() + name.as_bytes().len() >= STEP_BYTES {
+                break;
+            }
+            path.push(b'/');
+            path.extend_from_slice(name.as_bytes());
+            taken += 1;
+        }
+        let from = at.as_ref().map_or(folder, AsFd::as_fd);
+        at = Some(openat2(from, path.as_slice(), HELD, Mode::empty(), within)?);
+        rest = &rest[taken..];
+    }
+    at.ok_or(Errno::NOENT)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_below(_: BorrowedFd<'_>, _: &[Name]) -> rustix::io::Result<OwnedFd> {
+    Err(Errno::NOSYS)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+    use crate::local::testing::{at, name, names};
 
-    fn name(text: &str) -> Name {
-        Name::new(text.as_bytes()).unwrap()
+    /// Both ways down must agree; the second is what old kernels get.
+    fn both(folder: &Folder, below: &[Name]) -> Result<Look, Situation> {
+        let look = |handle: &OwnedFd| Look::of(&fstat(handle).unwrap());
+        let steps = folder.step_by_step(below).map_err(|failure| failure.situation);
+        let whole = folder.descend(below).map_err(|failure| failure.situation);
+        let whole = whole.map(|folder| folder.look().unwrap());
+        assert_eq!(steps.as_ref().map(look), whole.as_ref().copied(), "{below:?}");
+        whole
     }
 
-    /// HARDENING S6, S8: a link below the chosen folder is refused, wherever it points.
     #[test]
-    fn s6_no_step_follows_a_link() {
-        let base = tempfile::tempdir().unwrap();
-        let outside = tempfile::tempdir().unwrap();
-        symlink(outside.path(), base.path().join("link")).unwrap();
-        let folder = Folder::open(base.path()).unwrap();
-        for names in [vec![name("link")], vec![name("link"), name("new")]] {
-            let failure = folder.below_or_make(&names).unwrap_err();
-            assert_eq!(failure.situation, Situation::IsALink(Side::Local));
+    fn the_way_down_follows_no_link_s1_s3() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = dir.path().join("root");
+        fs::create_dir_all(inside.join("a/b")).unwrap();
+        fs::create_dir_all(dir.path().join("out/b")).unwrap();
+        fs::write(inside.join("file"), "").unwrap();
+        symlink("../out", inside.join("up")).unwrap();
+        symlink("/", inside.join("slash")).unwrap();
+        symlink("a", inside.join("within")).unwrap();
+        symlink("/proc/self/cwd", inside.join("magic")).unwrap();
+        symlink("gone", inside.join("dangling")).unwrap();
+        let root = Folder::open(&inside).unwrap();
+
+        assert!(both(&root, &names(&["a", "b"])).unwrap().is_folder());
+        let link = Err(Situation::IsALink(Side::Local));
+        let cases = [
+            &["up"][..],
+            &["up", "b"],
+            &["slash", "etc"],
+            &["within"],
+            &["within", "b"],
+            &["magic"],
+            &["dangling", "x"],
+        ];
+        for below in cases {
+            assert_eq!(both(&root, &names(below)), link, "{below:?}");
         }
-        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+        assert_eq!(both(&root, &names(&["file"])), Err(Situation::NotAFolder(Side::Local)));
+        assert_eq!(both(&root, &names(&["file", "x"])), Err(Situation::NotAFolder(Side::Local)));
+        assert_eq!(both(&root, &names(&["none", "x"])), Err(Situation::NotFound(Side::Local)));
+        let failure = root.below(&at("a/none/x")).unwrap_err();
+        assert_eq!(failure.subject, format!("{}/a/none", inside.display()));
+        // The user's own path may lead over links.
+        assert!(Folder::open(&inside.join("within")).is_ok());
     }
 
     #[test]
-    fn s6_a_parent_that_becomes_a_link_does_not_lead_outside() {
-        let base = tempfile::tempdir().unwrap();
-        let outside = tempfile::tempdir().unwrap();
-        let folder = Folder::open(base.path()).unwrap();
-        let inner = folder.below_or_make(&[name("a"), name("b")]).unwrap();
-        std::fs::rename(base.path().join("a"), base.path().join("moved")).unwrap();
-        symlink(outside.path(), base.path().join("a")).unwrap();
-        inner.make_child(&name("c")).unwrap();
-        assert!(base.path().join("moved/b/c").is_dir());
-        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    fn names_that_a_wire_could_carry_stay_names_s3() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("a\\..\\b")).unwrap();
+        let root = Folder::open(dir.path()).unwrap();
+        assert!(root.descend(&names(&["a\\..\\b"])).is_ok());
+        for odd in ["...", "%2e%2e", "..%2f", "~", "~root", "-rf", " ", "C:", "a\\..\\c"] {
+            let found = both(&root, &[name(odd.as_bytes())]);
+            assert_eq!(found, Err(Situation::NotFound(Side::Local)), "{odd}");
+        }
+        for refused in ["", ".", "..", "/", "a/b", "../x", "a\0b"] {
+            assert!(Name::new(refused.as_bytes()).is_err(), "{refused:?}");
+        }
     }
 
     #[test]
-    fn a_file_in_the_way_is_named() {
-        let base = tempfile::tempdir().unwrap();
-        std::fs::write(base.path().join("file"), b"").unwrap();
-        let folder = Folder::open(base.path()).unwrap();
-        let failure = folder.below(&[name("file")]).unwrap_err();
-        assert_eq!(failure.situation, Situation::NotAFolder(Side::Local));
-        let failure = Folder::open_or_make(&base.path().join("file")).unwrap_err();
-        assert_eq!(failure.situation, Situation::KindDiffers(Side::Local));
+    fn a_way_longer_than_the_kernels_bound_is_walked() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Folder::open(dir.path()).unwrap();
+        let way = vec![name(&[b'x'; 255]); 40];
+        let mut folder = root.clone();
+        for name in &way {
+            rustix::fs::mkdirat(&folder, name.as_bytes(), Mode::RWXU).unwrap();
+            folder = folder.descend(std::slice::from_ref(name)).unwrap();
+        }
+        let found = both(&root, &way).unwrap();
+        assert!(found.identity.is_same_file(&folder.look().unwrap().identity));
+        crate::local::change::remove(&dir.path().join(way[0].as_os_str()), None, |_| true).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_turns_into_a_link_while_we_look_leads_nowhere_s8() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["root/a/b", "out/b"] {
+            fs::create_dir_all(dir.path().join(folder)).unwrap();
+        }
+        symlink("../out", dir.path().join("root/link")).unwrap();
+        let root = Folder::open(&dir.path().join("root")).unwrap();
+        let wanted = root.below(&at("a/b")).unwrap().look().unwrap().identity;
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (a, link) = (c"a", c"link");
+                while !stop.load(Ordering::Relaxed) {
+                    let flags = rustix::fs::RenameFlags::EXCHANGE;
+                    rustix::fs::renameat_with(&root, a, &root, link, flags).unwrap();
+                }
+            });
+            let (mut inside, mut refused) = (0, 0);
+            while (inside < 500 || refused < 500) && inside + refused < 1_000_000 {
+                match root.below(&at("a/b")) {
+                    Ok(folder) => {
+                        assert!(folder.look().unwrap().identity.is_same_file(&wanted));
+                        inside += 1;
+                    }
+                    Err(_) => refused += 1,
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+            assert!(inside >= 500 && refused >= 500, "{inside} inside, {refused} refused");
+        });
     }
 }

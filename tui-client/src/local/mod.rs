@@ -1,25 +1,40 @@
-//! This machine's disk: looking, reading with proof that a file stood still, and staged writing.
+//! The local disk: everything that touches users' files on this machine.
 //!
-//! Everything here blocks; callers run it off the async threads. What a server named is only ever
-//! reached from an open folder, name by name and never through a link, so that it cannot point
-//! outside what the person chose (HARDENING S1, S6–S8).
+//! Every function blocks and belongs on a thread that may; what comes piece by piece has a
+//! [`Stream`] beside it, for tasks. From reading to writing: [`Listing`] shows a folder, [`Walk`]
+//! plans a tree, [`Source`] reads a file, [`TargetRoot`] receives files ([`Staged`] one by one,
+//! [`Group`] many at once), [`change`] does what a person does to their own files.
 //!
-//! Invariant: no other module opens a person's file.
+//! A name that came from the other side is only ever used below an open [`Folder`], where the
+//! kernel follows no link; the user's own paths mean what they mean everywhere else.
+//!
+//! Invariant: nothing but regular files and folders is ever opened, and what one file system call
+//! decides the next one does not assume: things are looked at through what is open, or checked
+//! again after the step that could not be undone otherwise.
 
 mod attributes;
-mod change;
+pub mod change;
 mod failed;
 mod folder;
 mod listing;
+mod numbered;
+mod publish;
+mod remove;
 mod source;
-mod staged;
+mod staging_name;
+mod stream;
+mod target;
+#[cfg(test)]
+mod testing;
+mod walk;
 
-pub use attributes::{attributes_of, look, look_if_there};
-pub use change::{make_folder, remove, rename};
-pub use failed::failed;
+pub use attributes::{Identity, Look};
+pub use failed::{failed, situation};
 pub use folder::Folder;
-pub use listing::{LocalListing, list, read_folder};
-pub use source::{Source, SourceState};
-pub use staged::{
-    STAGING_NAME_BYTES, Staged, Wanted, flush_group, is_staging_name, publish, staging_name,
-};
+pub use listing::{Listing, Page, Unreadable, look, look_through};
+pub use numbered::{free_name, numbered};
+pub use source::Source;
+pub use staging_name::StagingName;
+pub use stream::Stream;
+pub use target::{Condition, Group, Made, NewFile, Staged, TargetRoot, Whole};
+pub use walk::{Found, Item, Walk};

@@ -1,133 +1,371 @@
-//! Reading a file that must stand still meanwhile.
+//! A file that is read: for an upload, for hashing.
 //!
-//! Device, inode, size, mtime and ctime are looked at when it is opened and again when everything was
-//! read; if they differ, what was read is not of one file (HARDENING 2.9).
-//!
-//! Invariant: only regular files are opened; a FIFO or device at the name is never touched.
+//! Invariant: only regular files are opened, and what was opened is what was looked at: a name that
+//! turned into a FIFO, a device or a link in between is refused. What a [`Source`] gives is the
+//! content of its [`Identity`] only while [`Source::is_still`] holds (HARDENING 2.9).
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode as OsMode, OFlags, fstat, openat};
-use sampan_protocol::{Attributes, EntryKind};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, statat};
+use rustix::io::Errno;
+use sampan_protocol::block::{BlockHasher, BlockIndex, Blocks, HashError, RowHasher};
+use sampan_protocol::limits::BLOCK_BYTES;
+use sampan_protocol::{Attributes, BlockHash, EntryKind, RemotePath, Root};
 
-use super::{attributes_of, failed};
+use super::attributes::{Identity, Look};
+use super::failed::{about, failed};
+use super::folder::Folder;
 use crate::failure::{Failure, Side, Situation};
-use crate::place::shown;
+use crate::transfer::Links;
 
-/// An open file, and how it was when it was opened.
+/// How often a name that keeps changing under our hands is looked at again.
+const TRIES: usize = 4;
+
+/// An open regular file, to be read at any place by any number of threads.
 #[derive(Debug)]
 pub struct Source {
     file: File,
+    look: Look,
     path: PathBuf,
-    attributes: Attributes,
-}
-
-/// Whether a file is still the one it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceState {
-    /// It is.
-    Same,
-    /// It was written to, replaced, renamed or given other attributes.
-    Changed,
 }
 
 impl Source {
-    /// Opens `path` for reading. `follow`: a link there leads to the file.
-    pub fn open(path: &Path, follow: bool) -> Result<Self, Failure> {
-        // Without NONBLOCK the open of a FIFO would wait for a writer.
-        let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        if !follow {
-            flags |= OFlags::NOFOLLOW;
+    /// Opens the user's own path. Its last name may be a link only with [`Links::Follow`].
+    pub fn open(path: &Path, links: Links) -> Result<Self, Failure> {
+        open_regular(CWD, path, path, links)
+    }
+
+    /// Opens a file below an open folder. Unless links are followed, none on the way is.
+    pub fn open_below(folder: &Folder, below: &RemotePath, links: Links) -> Result<Self, Failure> {
+        let path = folder.path_of(below.names());
+        if links == Links::Follow {
+            let mut way = PathBuf::new();
+            way.extend(below.names().iter().map(super::folder::AsOsStr::as_os_str));
+            return open_regular(rustix::fd::AsFd::as_fd(folder), &way, &path, links);
         }
-        let handle =
-            openat(CWD, path, flags, OsMode::empty()).map_err(|error| failed(path, error))?;
-        let stat = fstat(&handle).map_err(|error| failed(path, error))?;
-        let attributes = attributes_of(&stat);
-        match attributes.kind {
-            EntryKind::File => {}
-            EntryKind::Folder => {
-                return Err(Failure::new(Situation::IsAFolder(Side::Local), shown(path)));
+        let (parent, name) = folder.parent_of(below)?;
+        let name = Path::new(super::folder::AsOsStr::as_os_str(name));
+        open_regular(rustix::fd::AsFd::as_fd(&parent), name, &path, links)
+    }
+
+    /// What was opened.
+    pub fn identity(&self) -> &Identity {
+        &self.look.identity
+    }
+
+    /// What was opened, in the words of both sides.
+    pub fn attributes(&self) -> Attributes {
+        self.look.attributes()
+    }
+
+    /// Where it was.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How it is cut into blocks.
+    pub fn blocks(&self) -> Result<Blocks, Failure> {
+        Blocks::of(self.look.identity.size)
+            .map_err(|error| about(Situation::Unexpected(error.to_string()), &self.path))
+    }
+
+    /// Whether nothing changed the file since it was opened. What was read before the answer is the
+    /// content of [`Self::identity`].
+    pub fn is_still(&self) -> Result<bool, Failure> {
+        let stat = fstat(&self.file).map_err(|error| failed(&self.path, error))?;
+        Ok(Look::of(&stat).identity == self.look.identity)
+    }
+
+    /// Fills `buffer` from `offset` on. A file that has become too short has changed.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), Failure> {
+        self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.changed(),
+            _ => failed(&self.path, error),
+        })
+    }
+
+    /// Reads block `index` into `buffer`, which it resizes. Gives its hash.
+    pub fn read_block(
+        &self,
+        index: BlockIndex,
+        buffer: &mut Vec<u8>,
+    ) -> Result<BlockHash, Failure> {
+        let blocks = self.blocks()?;
+        let outside = || self.wrong(&HashError::NoSuchBlock { index, count: blocks.count() });
+        let length = blocks.length_of(index).ok_or_else(outside)?;
+        let offset = blocks.offset_of(index).ok_or_else(outside)?;
+        buffer.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
+        self.read_at(buffer, offset)?;
+        hash_block(blocks, index, buffer).map_err(|error| self.wrong(&error))
+    }
+
+    /// Reads the whole file for its row and root. `go_on` hears of the bytes read so far and may
+    /// stop it.
+    pub fn row(
+        &self,
+        mut go_on: impl FnMut(u64) -> bool,
+    ) -> Result<(Vec<BlockHash>, Root), Failure> {
+        let mut hasher = RowHasher::new(self.blocks()?);
+        let size = self.look.identity.size;
+        let mut buffer = vec![0; usize::try_from(size.min(BLOCK_BYTES)).unwrap_or_default()];
+        while hasher.seen() < size {
+            if !go_on(hasher.seen()) {
+                return Err(about(Situation::Interrupted, &self.path));
             }
-            EntryKind::Link | EntryKind::Other => {
-                return Err(Failure::new(Situation::NotAFile(Side::Local), shown(path)));
-            }
+            let left = usize::try_from(size - hasher.seen()).unwrap_or(usize::MAX);
+            let length = buffer.len().min(left);
+            self.read_at(&mut buffer[..length], hasher.seen())?;
+            hasher.update(&buffer[..length]).map_err(|error| self.wrong(&error))?;
         }
-        Ok(Self { file: File::from(handle), path: path.to_owned(), attributes })
+        hasher.finish().map_err(|error| self.wrong(&error))
     }
 
-    /// How it was when it was opened.
-    pub fn attributes(&self) -> &Attributes {
-        &self.attributes
+    /// That it changed while it was read.
+    pub fn changed(&self) -> Failure {
+        about(Situation::SourceChanged(Side::Local), &self.path)
     }
 
-    /// Fills `into` from `offset` on. A file that ends earlier has changed.
-    pub fn read_at(&self, into: &mut [u8], offset: u64) -> Result<SourceState, Failure> {
-        match self.file.read_exact_at(into, offset) {
-            Ok(()) => Ok(SourceState::Same),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                Ok(SourceState::Changed)
-            }
-            Err(error) => Err(failed(&self.path, error)),
+    fn wrong(&self, error: &HashError) -> Failure {
+        about(Situation::Unexpected(error.to_string()), &self.path)
+    }
+}
+
+/// The hash of block `index`, whose bytes are `bytes`.
+pub(super) fn hash_block(
+    blocks: Blocks,
+    index: BlockIndex,
+    bytes: &[u8],
+) -> Result<BlockHash, HashError> {
+    let mut hasher = BlockHasher::new(blocks, index)?;
+    hasher.update(bytes)?;
+    hasher.finish()
+}
+
+/// Looks first, for opening a device or a FIFO may do something by itself; then opens without
+/// waiting and without a link; then makes sure that what is open is what was looked at.
+fn open_regular(
+    folder: BorrowedFd<'_>,
+    name: &Path,
+    path: &Path,
+    links: Links,
+) -> Result<Source, Failure> {
+    let (at, open) = match links {
+        Links::Follow => (AtFlags::empty(), OFlags::empty()),
+        Links::Skip | Links::Fail => (AtFlags::SYMLINK_NOFOLLOW, OFlags::NOFOLLOW),
+    };
+    let flags = open | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    for _ in 0..TRIES {
+        let seen = statat(folder, name, at).map_err(|error| failed(path, error))?;
+        let seen = Look::of(&seen);
+        require_file(seen.kind).map_err(|situation| about(situation, path))?;
+        let file = match openat(folder, name, flags, Mode::empty()) {
+            Ok(file) => file,
+            // It was a regular file a moment ago.
+            Err(Errno::LOOP | Errno::NXIO) => continue,
+            Err(error) => return Err(failed(path, error)),
+        };
+        let opened = fstat(&file).map_err(|error| failed(path, error))?;
+        let opened = Look::of(&opened);
+        if opened.kind == EntryKind::File && opened.identity.is_same_file(&seen.identity) {
+            return Ok(Source { file: file.into(), look: opened, path: path.to_owned() });
         }
     }
+    Err(about(Situation::SourceChanged(Side::Local), path))
+}
 
-    /// Whether it is still as it was when it was opened, by its handle and by its name.
-    pub fn check(&self) -> Result<SourceState, Failure> {
-        let now = fstat(self.file.as_fd()).map_err(|error| failed(&self.path, error))?;
-        let same = attributes_of(&now).version == self.attributes.version;
-        Ok(if same { SourceState::Same } else { SourceState::Changed })
-    }
-
-    /// Tells the kernel that it will be read from start to end.
-    pub fn will_be_read_in_order(&self) {
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::fs::{Advice, fadvise};
-            // Only a hint: a file system that takes none loses a little speed.
-            let _ = fadvise(&self.file, 0, None, Advice::Sequential);
-        }
+fn require_file(kind: EntryKind) -> Result<(), Situation> {
+    match kind {
+        EntryKind::File => Ok(()),
+        EntryKind::Folder => Err(Situation::IsAFolder(Side::Local)),
+        EntryKind::Link => Err(Situation::IsALink(Side::Local)),
+        EntryKind::Other => Err(Situation::NotAFile(Side::Local)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use sampan_protocol::block::root_of_row;
 
     use super::*;
+    use crate::local::folder::AsOsStr;
+    use crate::local::testing::{at, fifo, name, odd_names};
 
-    #[test]
-    fn a_file_that_changes_is_noticed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        fs::write(&path, b"before").unwrap();
-        let source = Source::open(&path, false).unwrap();
-        let mut bytes = [0; 6];
-        assert_eq!(source.read_at(&mut bytes, 0).unwrap(), SourceState::Same);
-        assert_eq!(source.check().unwrap(), SourceState::Same);
-        fs::write(&path, b"longer than before").unwrap();
-        assert_eq!(source.check().unwrap(), SourceState::Changed);
-        fs::write(&path, b"cut").unwrap();
-        assert_eq!(source.read_at(&mut bytes, 0).unwrap(), SourceState::Changed);
+    fn refused(path: &Path, links: Links) -> Situation {
+        Source::open(path, links).map(|_| ()).unwrap_err().situation
     }
 
     #[test]
-    fn what_is_no_file_is_not_opened() {
-        let folder = tempfile::tempdir().unwrap();
-        let fifo = folder.path().join("fifo");
-        rustix::fs::mknodat(CWD, &fifo, rustix::fs::FileType::Fifo, OsMode::RUSR, 0).unwrap();
-        let failure = Source::open(&fifo, false).unwrap_err();
-        assert_eq!(failure.situation, Situation::NotAFile(Side::Local));
-        let failure = Source::open(folder.path(), false).unwrap_err();
-        assert_eq!(failure.situation, Situation::IsAFolder(Side::Local));
+    fn only_regular_files_are_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fifo(&path("pipe"));
+        let _socket = UnixListener::bind(path("socket")).unwrap();
+        fs::write(path("file"), "content").unwrap();
+        for (link, to) in
+            [("link", "file"), ("to_pipe", "pipe"), ("dangling", "gone"), ("self", "self")]
+        {
+            symlink(to, path(link)).unwrap();
+        }
+        let local = Side::Local;
+        for links in [Links::Skip, Links::Follow] {
+            assert_eq!(refused(&path("pipe"), links), Situation::NotAFile(local));
+            assert_eq!(refused(&path("socket"), links), Situation::NotAFile(local));
+            assert_eq!(refused(Path::new("/dev/null"), links), Situation::NotAFile(local));
+            assert_eq!(refused(dir.path(), links), Situation::IsAFolder(local));
+            assert_eq!(refused(&path("gone"), links), Situation::NotFound(local));
+        }
+        assert_eq!(refused(&path("link"), Links::Skip), Situation::IsALink(local));
+        assert_eq!(refused(&path("to_pipe"), Links::Follow), Situation::NotAFile(local));
+        assert_eq!(refused(&path("dangling"), Links::Follow), Situation::NotFound(local));
+        assert_eq!(refused(&path("self"), Links::Follow), Situation::IsALink(local));
+        let file = Source::open(&path("file"), Links::Skip).unwrap();
+        let linked = Source::open(&path("link"), Links::Follow).unwrap();
+        assert_eq!(file.identity(), linked.identity());
+        let failure = Source::open(&path("a\nb"), Links::Skip).unwrap_err();
+        assert!(failure.subject.ends_with("/a\\x0ab"), "{}", failure.subject);
+    }
 
-        let link = folder.path().join("link");
-        fs::write(folder.path().join("file"), b"x").unwrap();
-        std::os::unix::fs::symlink("file", &link).unwrap();
-        let failure = Source::open(&link, false).unwrap_err();
+    #[test]
+    fn odd_names_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        for name in odd_names() {
+            fs::write(dir.path().join(name.as_os_str()), name.as_bytes()).unwrap();
+            let below = RemotePath::home().join(&name).unwrap();
+            let source = Source::open_below(&folder, &below, Links::Skip).unwrap();
+            let mut content = vec![0; name.as_bytes().len()];
+            source.read_at(&mut content, 0).unwrap();
+            assert_eq!(content, name.as_bytes());
+        }
+    }
+
+    #[test]
+    fn below_a_folder_no_link_is_followed_unless_asked_s6() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("tree/real")).unwrap();
+        fs::create_dir(dir.path().join("other")).unwrap();
+        for file in ["tree/real/f", "other/f"] {
+            fs::write(dir.path().join(file), file).unwrap();
+        }
+        symlink("../other", dir.path().join("tree/way")).unwrap();
+        let tree = Folder::open(&dir.path().join("tree")).unwrap();
+        assert!(Source::open_below(&tree, &at("real/f"), Links::Skip).is_ok());
+        let failure = Source::open_below(&tree, &at("way/f"), Links::Skip).unwrap_err();
         assert_eq!(failure.situation, Situation::IsALink(Side::Local));
-        assert_eq!(Source::open(&link, true).unwrap().attributes().size, 1);
+        let followed = Source::open_below(&tree, &at("way/f"), Links::Follow).unwrap();
+        assert_eq!(followed.identity().size, 7);
+    }
+
+    #[test]
+    fn a_change_while_reading_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let changes: [&dyn Fn(); 5] = [
+            &|| fs::write(&path, "0123456789").unwrap(),
+            &|| fs::write(&path, "01234").unwrap(),
+            &|| fs::remove_file(&path).unwrap(),
+            &|| {
+                fs::write(dir.path().join("new"), "0123456789").unwrap();
+                fs::rename(dir.path().join("new"), &path).unwrap();
+            },
+            &|| {
+                // The time put back, as some editors do: ctime tells.
+                let file = fs::File::options().write(true).open(&path).unwrap();
+                let before = file.metadata().unwrap().modified().unwrap();
+                file.write_all_at(b"X", 0).unwrap();
+                file.set_modified(before).unwrap();
+            },
+        ];
+        for (index, change) in changes.iter().enumerate() {
+            fs::write(&path, "9876543210").unwrap();
+            let source = Source::open(&path, Links::Skip).unwrap();
+            assert!(source.is_still().unwrap());
+            wait_for_a_tick(&source);
+            change();
+            assert!(!source.is_still().unwrap(), "change {index}");
+        }
+        fs::write(&path, "9876543210").unwrap();
+        let source = Source::open(&path, Links::Skip).unwrap();
+        fs::write(&path, "0").unwrap();
+        let failure = source.read_at(&mut [0; 10], 0).unwrap_err();
+        assert_eq!(failure.situation, Situation::SourceChanged(Side::Local));
+    }
+
+    /// Until the file system's clock shows another time than the file's.
+    fn wait_for_a_tick(source: &Source) {
+        let probe = tempfile::tempfile_in(source.path().parent().unwrap()).unwrap();
+        let now = |round: u64| {
+            probe.set_len(round).unwrap();
+            Look::of(&fstat(&probe).unwrap()).identity.ctime
+        };
+        let mut round = 1;
+        while now(round) <= source.identity().ctime {
+            round += 1;
+        }
+    }
+
+    #[test]
+    fn rows_are_those_of_the_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        for size in [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES + 1] {
+            let content: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+            fs::write(&path, &content).unwrap();
+            let source = Source::open(&path, Links::Skip).unwrap();
+            let (row, root) = source.row(|_| true).unwrap();
+            assert_eq!(root.as_bytes(), blake3::hash(&content).as_bytes());
+            let blocks = source.blocks().unwrap();
+            let mut buffer = Vec::new();
+            for (index, expected) in row.iter().enumerate() {
+                let index = BlockIndex(index as u64);
+                assert_eq!(source.read_block(index, &mut buffer).unwrap(), *expected);
+                let start = usize::try_from(blocks.offset_of(index).unwrap()).unwrap();
+                assert_eq!(buffer, content[start..start + buffer.len()]);
+            }
+            assert_eq!(root_of_row(&row, blocks).unwrap(), root);
+            assert!(source.read_block(BlockIndex(blocks.count()), &mut buffer).is_err());
+        }
+        let source = Source::open(&path, Links::Skip).unwrap();
+        let stopped = source.row(|seen| seen < BLOCK_BYTES).unwrap_err();
+        assert_eq!(stopped.situation, Situation::Interrupted);
+    }
+
+    #[test]
+    fn a_file_that_flips_into_a_fifo_is_never_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "content").unwrap();
+        fifo(&dir.path().join("pipe"));
+        let folder = Folder::open(dir.path()).unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let flags = rustix::fs::RenameFlags::EXCHANGE;
+                    rustix::fs::renameat_with(&folder, c"file", &folder, c"pipe", flags).unwrap();
+                }
+            });
+            let below = RemotePath::home().join(&name(b"file")).unwrap();
+            let (mut opened, mut refused) = (0, 0);
+            while (opened < 200 || refused < 200) && opened + refused < 1_000_000 {
+                match Source::open_below(&folder, &below, Links::Skip) {
+                    Ok(source) => {
+                        assert_eq!(source.attributes().kind, EntryKind::File);
+                        opened += 1;
+                    }
+                    Err(_) => refused += 1,
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+            assert!(opened >= 200 && refused >= 200, "{opened} opened, {refused} refused");
+        });
     }
 }

@@ -1,0 +1,218 @@
+//! Giving a file its final name without ever losing another one.
+//!
+//! Invariant: whatever is replaced was looked at after it could no longer be reached under its
+//! name, where the file system can exchange two names; and right before, where it cannot.
+
+use rustix::fd::AsFd;
+use rustix::fs::{
+    AtFlags, RenameFlags, Timespec, Timestamps, linkat, renameat, renameat_with, statat, unlinkat,
+};
+use rustix::io::Errno;
+use sampan_protocol::{Name, Timestamp};
+
+use super::attributes::{Identity, Look};
+use super::folder::look_in;
+use crate::failure::{Side, Situation};
+
+/// Why a file did not get its name.
+#[derive(Debug)]
+pub(super) enum Unpublished {
+    /// Something is not as it was decided about.
+    Refused(Situation),
+    /// The operating system would not.
+    Failed(Errno),
+    /// The operating system would not halfway: the name of the staged file now leads to the file
+    /// that was replaced, and must stay.
+    Stuck(Errno),
+}
+
+impl Unpublished {
+    /// Whether the staged file still has its old name.
+    pub(super) fn is_still_staged(&self) -> bool {
+        !matches!(self, Self::Stuck(_))
+    }
+}
+
+impl From<Errno> for Unpublished {
+    fn from(error: Errno) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Renames `old` to `new`, where nothing may be, in one step where possible. Fails with
+/// [`Errno::EXIST`] if something is.
+pub(super) fn rename_to_free(
+    from: impl AsFd,
+    old: &[u8],
+    to: impl AsFd,
+    new: &[u8],
+) -> Result<(), Errno> {
+    match renameat_with(&from, old, &to, new, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+        renamed => return renamed,
+    }
+    rename_to_free_by_link(from.as_fd(), old, to.as_fd(), new)
+}
+
+/// For file systems that cannot do it in one step, NFS among them: a second name is made, which
+/// fails if it exists, then the first is taken away. Where there are no second names (FAT), or for a
+/// folder, the name is looked at right before: a file that appears in that moment is lost.
+fn rename_to_free_by_link(
+    from: rustix::fd::BorrowedFd<'_>,
+    old: &[u8],
+    to: rustix::fd::BorrowedFd<'_>,
+    new: &[u8],
+) -> Result<(), Errno> {
+    match linkat(from, old, to, new, AtFlags::empty()) {
+        Ok(()) => return unlinkat(from, old, AtFlags::empty()),
+        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {}
+        Err(error) => return Err(error),
+    }
+    match statat(to, new, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Err(Errno::EXIST),
+        Err(Errno::NOENT) => renameat(from, old, to, new),
+        Err(error) => Err(error),
+    }
+}
+
+/// Renames the staged file `old` to `new`, in the same folder, in the place of `victim`.
+pub(super) fn rename_over(
+    folder: impl AsFd,
+    old: &str,
+    new: &Name,
+    victim: &Identity,
+) -> Result<(), Unpublished> {
+    let folder = folder.as_fd();
+    let seen = match look_in(folder, new) {
+        Err(Errno::NOENT) => return to_free(folder, old, new),
+        seen => seen?,
+    };
+    if seen.is_folder() {
+        return Err(Unpublished::Refused(Situation::KindDiffers(Side::Local)));
+    }
+    if seen.identity != *victim {
+        return Err(Unpublished::Refused(Situation::TargetChanged(Side::Local)));
+    }
+    match renameat_with(folder, old, folder, new.as_bytes(), RenameFlags::EXCHANGE) {
+        Ok(()) => {}
+        Err(Errno::NOENT) => return to_free(folder, old, new),
+        // The look above is then all there is: a change in this moment is lost.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            return Ok(renameat(folder, old, folder, new.as_bytes())?);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let displaced = statat(folder, old, AtFlags::SYMLINK_NOFOLLOW).map_err(Unpublished::Stuck)?;
+    let displaced = Look::of(&displaced);
+    // The exchange itself touched ctime.
+    if displaced.is_folder() || !displaced.identity.is_same_content(victim) {
+        renameat_with(folder, old, folder, new.as_bytes(), RenameFlags::EXCHANGE)
+            .map_err(Unpublished::Stuck)?;
+        return Err(Unpublished::Refused(Situation::TargetChanged(Side::Local)));
+    }
+    unlinkat(folder, old, AtFlags::empty()).map_err(Unpublished::Stuck)
+}
+
+/// Renames the staged file `old` to `new`, in the same folder, where nothing may be.
+pub(super) fn to_free(folder: impl AsFd, old: &str, new: &Name) -> Result<(), Unpublished> {
+    let folder = folder.as_fd();
+    match rename_to_free(folder, old.as_bytes(), folder, new.as_bytes()) {
+        Err(Errno::EXIST) => {
+            let is_folder = look_in(folder, new).is_ok_and(|look| look.is_folder());
+            Err(Unpublished::Refused(if is_folder {
+                Situation::KindDiffers(Side::Local)
+            } else {
+                Situation::TargetChanged(Side::Local)
+            }))
+        }
+        renamed => Ok(renamed?),
+    }
+}
+
+/// A modification time, for the kernel; the time of reading stays.
+pub(super) fn modified_at(mtime: Timestamp) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
+        last_modification: Timespec {
+            tv_sec: mtime.seconds(),
+            tv_nsec: rustix::fs::Nsecs::from(mtime.nanos()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::local::testing::{listed, name};
+    use crate::local::{Folder, look};
+
+    #[test]
+    fn both_ways_to_a_free_name_refuse_a_taken_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let at = folder.as_fd();
+        for by_link in [false, true] {
+            let rename = |old: &[u8], new: &[u8]| {
+                if by_link {
+                    rename_to_free_by_link(at, old, at, new)
+                } else {
+                    rename_to_free(at, old, at, new)
+                }
+            };
+            fs::write(dir.path().join("a"), "a").unwrap();
+            fs::write(dir.path().join("b"), "b").unwrap();
+            assert_eq!(rename(b"a", b"b"), Err(Errno::EXIST));
+            assert_eq!(rename(b"gone", b"c"), Err(Errno::NOENT));
+            rename(b"a", b"c").unwrap();
+            assert_eq!(listed(dir.path()), ["b", "c"]);
+            fs::remove_file(dir.path().join("c")).unwrap();
+            // A folder has no second name.
+            fs::create_dir(dir.path().join("f")).unwrap();
+            assert_eq!(rename(b"f", b"b"), Err(Errno::EXIST));
+            rename(b"f", b"g").unwrap();
+            fs::remove_dir(dir.path().join("g")).unwrap();
+        }
+    }
+
+    #[test]
+    fn only_the_victim_that_was_decided_about_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let target = dir.path().join("t");
+        let stage = || fs::write(dir.path().join("s"), "new").unwrap();
+        let over = |victim: &Identity| rename_over(&folder, "s", &name(b"t"), victim);
+        let changed = |result| {
+            matches!(result, Err(Unpublished::Refused(Situation::TargetChanged(Side::Local))))
+        };
+        stage();
+        fs::write(&target, "old").unwrap();
+        let victim = look(&target).unwrap().identity;
+        over(&victim).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        assert_eq!(listed(dir.path()), ["t"]);
+
+        stage();
+        assert!(changed(over(&victim)), "another file");
+        let victim = look(&target).unwrap().identity;
+        fs::write(&target, "longer").unwrap();
+        assert!(changed(over(&victim)), "another content");
+        assert_eq!(fs::read(&target).unwrap(), b"longer");
+        assert_eq!(fs::read(dir.path().join("s")).unwrap(), b"new");
+
+        fs::remove_file(&target).unwrap();
+        over(&victim).unwrap();
+        assert_eq!(listed(dir.path()), ["t"], "a victim that is gone needs no replacing");
+
+        stage();
+        fs::remove_file(&target).unwrap();
+        fs::create_dir(&target).unwrap();
+        let folder_there = look(&target).unwrap().identity;
+        let refused = over(&folder_there);
+        assert!(
+            matches!(refused, Err(Unpublished::Refused(Situation::KindDiffers(Side::Local)))),
+            "{refused:?}"
+        );
+    }
+}

@@ -1,0 +1,307 @@
+//! Files that are made durable and published together.
+//!
+//! All data is flushed, then every file gets its name, then the folders are flushed. Small files are
+//! many, and a disk needs milliseconds for a flush whatever it holds, so a group shares two.
+//!
+//! Invariant: a flush that fails fails every member, whose staging is then removed: what such a
+//! flush left on the disk is nobody's proof of anything (DESIGN 5, HARDENING 2.5). A member that
+//! fails by itself leaves the others alone.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+use rustix::fs::fstat;
+use rustix::io::Errno;
+use sampan_protocol::{Mode, Name, RemotePath, Timestamp};
+
+use super::super::attributes::Look;
+use super::super::failed::{about, failed, failed_naming};
+use super::super::folder::Folder;
+use super::super::publish::{Unpublished, rename_over, to_free};
+use super::super::staging_name::StagingName;
+use super::flush::{Flush, ONE_BY_ONE};
+use super::staged::{Staged, create_staging};
+use super::{Condition, TargetRoot, in_the_way, set_attributes, unlink_staging};
+use crate::failure::{Failure, Situation};
+
+/// So many files, or folders, are flushed one by one; more by flushing their disk.
+const FLUSHED_SINGLY: usize = 4;
+
+/// A file that is there as a whole, and small enough to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole<'a> {
+    /// Its final place.
+    pub at: &'a RemotePath,
+    /// Its name until then.
+    pub staging: &'a StagingName,
+    /// Its bytes.
+    pub content: &'a [u8],
+    /// Its mode.
+    pub mode: Mode,
+    /// Its time.
+    pub mtime: Timestamp,
+    /// What must be true of its final name.
+    pub condition: Condition,
+}
+
+/// Files to be published together. Dropped or aborted, it removes the staging of its whole members;
+/// what came as [`Staged`] stays and can be taken up again.
+#[derive(Debug)]
+pub struct Group {
+    root: TargetRoot,
+    flush: Option<Flush>,
+    members: Vec<Member>,
+    last: Option<(Vec<Name>, Folder, u64)>,
+}
+
+#[derive(Debug)]
+struct Member {
+    held: Held,
+    staging: StagingName,
+    /// The number of its disk.
+    device: u64,
+    condition: Condition,
+}
+
+#[derive(Debug)]
+enum Held {
+    Whole {
+        at: RemotePath,
+        /// Open if it may be flushed by itself, or stands for its disk.
+        file: Option<File>,
+    },
+    Staged(Staged),
+}
+
+impl Group {
+    /// An empty one. Without `flush` its members are published, but a power cut may take them.
+    pub fn new(root: &TargetRoot, flush: bool) -> Self {
+        Self::flushed_by(root, flush.then_some(Flush::DISK))
+    }
+
+    pub(super) fn flushed_by(root: &TargetRoot, flush: Option<Flush>) -> Self {
+        Self { root: root.clone(), flush, members: Vec::new(), last: None }
+    }
+
+    /// Files so far.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn open_files(&self) -> usize {
+        self.members.iter().filter_map(Member::file).count()
+    }
+
+    /// Writes a small file and takes it in. If that fails, nothing of it stays.
+    pub fn put(&mut self, whole: &Whole<'_>) -> Result<(), Failure> {
+        let (folder, device, name) = self.folder_for(whole.at)?;
+        let mut file = create_staging(&folder, whole.staging)?;
+        if let Err(error) = self.write(&mut file, whole) {
+            unlink_staging(&folder, whole.staging)?;
+            return Err(failed(&folder.path_to(&name), error));
+        }
+        let stands_for_disk = !self.members.iter().any(|member| member.device == device);
+        let is_kept = self.flush.is_some() && (stands_for_disk || self.len() < FLUSHED_SINGLY);
+        let held = Held::Whole { at: whole.at.clone(), file: is_kept.then_some(file) };
+        let (staging, condition) = (whole.staging.clone(), whole.condition);
+        self.members.push(Member { held, staging, device, condition });
+        Ok(())
+    }
+
+    fn write(&self, file: &mut File, whole: &Whole<'_>) -> io::Result<()> {
+        file.write_all(whole.content)?;
+        set_attributes(&*file, whole.mode, whole.mtime)?;
+        match self.flush {
+            Some(flush) if ONE_BY_ONE => (flush.file)(file),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes in a staged file, every byte of which was written and verified. If that fails, it
+    /// stays staged.
+    pub fn add(
+        &mut self,
+        staged: Staged,
+        mode: Mode,
+        mtime: Timestamp,
+        condition: Condition,
+    ) -> Result<(), Failure> {
+        let there = fstat(&staged.file).map_err(|error| staged.failed(error))?;
+        let there = Look::of(&there).identity;
+        if there.size != staged.size {
+            let text = format!("{} bytes are staged instead of {}", there.size, staged.size);
+            return Err(about(Situation::Unexpected(text), &staged.path()));
+        }
+        set_attributes(&staged.file, mode, mtime).map_err(|error| staged.failed(error))?;
+        let staging = staged.staging.clone();
+        let held = Held::Staged(staged);
+        self.members.push(Member { held, staging, device: there.device, condition });
+        Ok(())
+    }
+
+    /// Flushes, names, flushes. Answers for each member, in the order in which they were taken in.
+    pub fn publish(mut self) -> Vec<Result<(), Failure>> {
+        let members = std::mem::take(&mut self.members);
+        if let Err(error) = self.flush_members(&members) {
+            return members.iter().map(|member| Err(self.fail(member, &error))).collect();
+        }
+        let mut folders = Vec::new();
+        let mut answers: Vec<_> =
+            members.iter().map(|member| self.give_name(member, &mut folders)).collect();
+        if let Err(error) = self.flush_folders(&folders, &members) {
+            for (answer, member) in answers.iter_mut().zip(&members) {
+                if answer.is_ok() {
+                    *answer = Err(failed(&self.path_of(member), again(&error)));
+                }
+            }
+        }
+        answers
+    }
+
+    /// Gives the files up. Answers what could not be removed.
+    pub fn abort(mut self) -> Vec<Failure> {
+        self.remove_whole()
+    }
+
+    fn remove_whole(&mut self) -> Vec<Failure> {
+        let mut stays = Vec::new();
+        for member in std::mem::take(&mut self.members) {
+            if let Held::Whole { at, .. } = &member.held {
+                stays.extend(self.root.discard(at, &member.staging).err());
+            }
+        }
+        stays
+    }
+
+    /// The folder that holds `at`, its disk, and the name there. Neighbours come one after another.
+    fn folder_for(&mut self, at: &RemotePath) -> Result<(Folder, u64, Name), Failure> {
+        let Some((name, parents)) = at.names().split_last() else {
+            return Err(super::kind_differs(self.root.path()));
+        };
+        if let Some((known, folder, device)) = &self.last
+            && known == parents
+        {
+            return Ok((folder.clone(), *device, name.clone()));
+        }
+        let folder = self.root.folder.descend(parents).map_err(in_the_way)?;
+        let device = folder.look()?.identity.device;
+        self.last = Some((parents.to_vec(), folder.clone(), device));
+        Ok((folder, device, name.clone()))
+    }
+
+    fn flush_members(&self, members: &[Member]) -> io::Result<()> {
+        let Some(flush) = self.flush else { return Ok(()) };
+        if ONE_BY_ONE || members.len() <= FLUSHED_SINGLY {
+            return members.iter().filter_map(Member::file).try_for_each(flush.file);
+        }
+        disks(members).try_for_each(|(_, disk)| (flush.disk)(disk))
+    }
+
+    fn flush_folders(&self, folders: &[Folder], members: &[Member]) -> io::Result<()> {
+        let Some(flush) = self.flush else { return Ok(()) };
+        if ONE_BY_ONE || folders.len() <= FLUSHED_SINGLY {
+            return folders.iter().try_for_each(|folder| match (flush.folder)(folder) {
+                // A folder that may be written but not read is flushed with its disk.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    disks(members).try_for_each(|(_, disk)| (flush.disk)(disk))
+                }
+                flushed => flushed,
+            });
+        }
+        disks(members).try_for_each(|(_, disk)| (flush.disk)(disk))
+    }
+
+    /// Gives a member its name, and notes its folder.
+    fn give_name(&mut self, member: &Member, folders: &mut Vec<Folder>) -> Result<(), Failure> {
+        let (folder, name) = match &member.held {
+            Held::Staged(staged) => (staged.folder.clone(), staged.name.clone()),
+            Held::Whole { at, .. } => {
+                self.folder_for(at).map(|(folder, _, name)| (folder, name))?
+            }
+        };
+        let staging = member.staging.as_str();
+        let published = match &member.condition {
+            Condition::Absent => to_free(&folder, staging, &name),
+            Condition::Replaces(victim) => rename_over(&folder, staging, &name, victim),
+        };
+        let Err(why) = published else {
+            if folders.last().is_none_or(|last| last.path() != folder.path()) {
+                folders.push(folder);
+            }
+            return Ok(());
+        };
+        let path = folder.path_to(&name);
+        if member.is_whole() && why.is_still_staged() {
+            unlink_staging(&folder, &member.staging)?;
+        }
+        Err(match why {
+            Unpublished::Refused(situation) => about(situation, &path),
+            Unpublished::Failed(Errno::NOTDIR | Errno::ISDIR) => super::kind_differs(&path),
+            Unpublished::Failed(error) => failed_naming(&path, error),
+            Unpublished::Stuck(error) => failed(&folder.path().join(staging), error),
+        })
+    }
+
+    /// A member of a group whose flush failed: what was staged is worth nothing now.
+    fn fail(&self, member: &Member, error: &io::Error) -> Failure {
+        let removed = match &member.held {
+            Held::Whole { at, .. } => self.root.discard(at, &member.staging),
+            Held::Staged(staged) => unlink_staging(&staged.folder, &member.staging),
+        };
+        removed.err().unwrap_or_else(|| failed(&self.path_of(member), again(error)))
+    }
+
+    fn path_of(&self, member: &Member) -> PathBuf {
+        match &member.held {
+            Held::Whole { at, .. } => self.root.folder.path_of(at.names()),
+            Held::Staged(staged) => staged.path(),
+        }
+    }
+}
+
+impl Member {
+    fn is_whole(&self) -> bool {
+        matches!(self.held, Held::Whole { .. })
+    }
+
+    fn file(&self) -> Option<&File> {
+        match &self.held {
+            Held::Whole { file, .. } => file.as_ref(),
+            Held::Staged(staged) => Some(&staged.file),
+        }
+    }
+}
+
+/// One open file of each disk, opened before anything of the group was written there.
+fn disks(members: &[Member]) -> impl Iterator<Item = (u64, BorrowedFd<'_>)> {
+    let mut known = Vec::new();
+    members.iter().filter_map(move |member| {
+        let file = member.file()?;
+        if known.contains(&member.device) {
+            return None;
+        }
+        known.push(member.device);
+        Some((member.device, file.as_fd()))
+    })
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for failure in self.remove_whole() {
+            tracing::warn!(path = failure.subject, situation = ?failure.situation, "a staged file stays");
+        }
+    }
+}
+
+/// The same error for another member.
+fn again(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+}

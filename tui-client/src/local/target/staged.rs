@@ -1,0 +1,234 @@
+//! One file on its way in: staged beside its final name until it is whole.
+//!
+//! Invariant: a staged file is a regular file of this user with one name and mode 0600. What an
+//! earlier run left in it is worth what its hashes say, and nothing before that.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use rustix::fs::{
+    AtFlags, FallocateFlags, Mode, OFlags, SeekFrom, fallocate, fstat, fstatvfs, openat, seek,
+    statat,
+};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+use sampan_protocol::block::{BlockIndex, Blocks};
+use sampan_protocol::limits::BLOCK_BYTES;
+use sampan_protocol::{BlockHash, EntryKind, Name, RemotePath};
+
+use super::super::attributes::Look;
+use super::super::failed::{about, failed, failed_naming};
+use super::super::folder::Folder;
+use super::super::source::hash_block;
+use super::super::staging_name::StagingName;
+use super::{TargetRoot, in_the_way, kind_differs, unlink_staging};
+use crate::failure::{Failure, Side, Situation};
+
+/// What is to come.
+#[derive(Clone, Copy, Debug)]
+pub struct NewFile<'a> {
+    /// Its final place.
+    pub at: &'a RemotePath,
+    /// Its name until then.
+    pub staging: &'a StagingName,
+    /// Its bytes.
+    pub size: u64,
+}
+
+/// A staged file, to be written at any place by any number of threads. Dropped, it stays on the disk
+/// and can be taken up again; [`Self::discard`] removes it.
+#[derive(Debug)]
+pub struct Staged {
+    pub(super) folder: Folder,
+    pub(super) name: Name,
+    pub(super) staging: StagingName,
+    pub(super) file: File,
+    pub(super) size: u64,
+}
+
+impl TargetRoot {
+    /// Begins a file. What an earlier run staged for it is removed. Refuses at once what cannot
+    /// end well: a folder in its place, a name that the disk cannot hold, a full disk.
+    pub fn stage(&self, new: NewFile<'_>) -> Result<Staged, Failure> {
+        let (folder, name) = self.place_for(new.at)?;
+        let file = create_staging(&folder, new.staging)?;
+        let staged = Staged::new(folder, name, new, file);
+        match staged.reserve(0) {
+            Ok(()) => Ok(staged),
+            Err(failure) => {
+                // The disk is full; if it will not even unlink, that is the same news.
+                match staged.discard() {
+                    Ok(()) => Err(failure),
+                    Err(worse) => Err(worse),
+                }
+            }
+        }
+    }
+
+    /// Takes up what an earlier run staged; `None` if there is nothing of use, which is then gone.
+    pub fn resume(&self, new: NewFile<'_>) -> Result<Option<Staged>, Failure> {
+        let (folder, name) = self.place_for(new.at)?;
+        let path = folder.path().join(new.staging.as_str());
+        let failed = |error: Errno| failed(&path, error);
+        let seen = match statat(&folder, new.staging.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let is_ours = |stat: &rustix::fs::Stat| {
+            Look::of(stat).kind == EntryKind::File
+                && stat.st_nlink == 1
+                && stat.st_uid == geteuid().as_raw()
+        };
+        if !is_ours(&seen) {
+            return unlink_staging(&folder, new.staging).map(|()| None);
+        }
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat(&folder, new.staging.as_str(), flags, Mode::empty()) {
+            Ok(file) => file,
+            // It had its final mode already, which lets nobody write.
+            Err(Errno::ACCESS | Errno::LOOP | Errno::NXIO) => {
+                return unlink_staging(&folder, new.staging).map(|()| None);
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let opened = fstat(&file).map_err(failed)?;
+        if !is_ours(&opened) {
+            return unlink_staging(&folder, new.staging).map(|()| None);
+        }
+        rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        let there = Look::of(&opened).identity.size;
+        let staged = Staged::new(folder, name, new, file.into());
+        if there > staged.size {
+            staged.file.set_len(staged.size).map_err(|error| staged.failed(error))?;
+        }
+        staged.reserve(allocated(&opened))?;
+        Ok(Some(staged))
+    }
+
+    /// The folder for a file, and its name there, if a file may get it.
+    fn place_for(&self, at: &RemotePath) -> Result<(Folder, Name), Failure> {
+        let (folder, name) = self.folder.parent_of(at).map_err(in_the_way)?;
+        match folder.look_at(name) {
+            Ok(look) if look.is_folder() => Err(kind_differs(&folder.path_to(name))),
+            Ok(_) | Err(Errno::NOENT) => Ok((folder, name.clone())),
+            Err(error) => Err(failed_naming(&folder.path_to(name), error)),
+        }
+    }
+}
+
+impl Staged {
+    fn new(folder: Folder, name: Name, new: NewFile<'_>, file: File) -> Self {
+        Self { folder, name, staging: new.staging.clone(), file, size: new.size }
+    }
+
+    /// Bytes that it will have.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Its final path, for messages.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path_to(&self.name)
+    }
+
+    /// Writes bytes at their place.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Failure> {
+        let end = offset.checked_add(bytes.len() as u64);
+        if end.is_none_or(|end| end > self.size) {
+            return Err(about(Situation::NotVerified, &self.path()));
+        }
+        self.file.write_all_at(bytes, offset).map_err(|error| self.failed(error))
+    }
+
+    /// Reads back block `index` through `buffer`, which it resizes. `None` if it was surely never
+    /// written: it lies beyond the end, or in a hole.
+    pub fn hash_block(
+        &self,
+        index: BlockIndex,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<BlockHash>, Failure> {
+        let unexpected = |text: &dyn std::fmt::Display| {
+            about(Situation::Unexpected(text.to_string()), &self.path())
+        };
+        let blocks = Blocks::of(self.size).map_err(|error| unexpected(&error))?;
+        let (Some(length), Some(offset)) = (blocks.length_of(index), blocks.offset_of(index))
+        else {
+            return Ok(None);
+        };
+        // The position that this moves is used by nobody. Where holes are not known, all is data.
+        match seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(data) if data >= offset + length => return Ok(None),
+            Err(Errno::NXIO) => return Ok(None),
+            Ok(_) | Err(Errno::INVAL) => {}
+            Err(error) => return Err(self.failed(error)),
+        }
+        buffer.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
+        match self.file.read_exact_at(buffer, offset) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(self.failed(error)),
+        }
+        hash_block(blocks, index, buffer).map(Some).map_err(|error| unexpected(&error))
+    }
+
+    /// Flushes what was written so far, so that the end has less to do.
+    pub fn flush(&self) -> Result<(), Failure> {
+        self.file.sync_data().map_err(|error| self.failed(error))
+    }
+
+    /// Gives it up and removes it.
+    pub fn discard(self) -> Result<(), Failure> {
+        unlink_staging(&self.folder, &self.staging)
+    }
+
+    pub(super) fn failed(&self, error: impl Into<io::Error>) -> Failure {
+        failed(&self.path(), error)
+    }
+
+    /// Takes the disk space that is still missing, so that a full disk is known before bytes move.
+    fn reserve(&self, allocated: u64) -> Result<(), Failure> {
+        let missing = self.size.saturating_sub(allocated);
+        // Small ones find out soon enough by writing.
+        if missing <= BLOCK_BYTES {
+            return Ok(());
+        }
+        let disk = fstatvfs(&self.file).map_err(|error| self.failed(error))?;
+        let free = if geteuid().is_root() { disk.f_bfree } else { disk.f_bavail };
+        // Asked for first: a file system takes what it has before it says that it is not enough.
+        if missing / disk.f_frsize.max(1) >= free {
+            return Err(about(Situation::DiskFull(Side::Local), &self.path()));
+        }
+        // The length stays that of what was written, so that a later run knows what is absent.
+        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, self.size) {
+            // Not every file system can; then writing will tell.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+}
+
+/// Creates a staged file. What an earlier run left under its name is removed.
+pub(super) fn create_staging(folder: &Folder, staging: &StagingName) -> Result<File, Failure> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let create = || openat(folder, staging.as_str(), flags, Mode::RUSR | Mode::WUSR);
+    let created = match create() {
+        Err(Errno::EXIST) => {
+            unlink_staging(folder, staging)?;
+            create()
+        }
+        created => created,
+    };
+    created
+        .map(File::from)
+        .map_err(|error| failed_naming(&folder.path().join(staging.as_str()), error))
+}
+
+/// Bytes of disk that a file takes; the unit is POSIX'.
+// The field's type differs from platform to platform; it is never negative.
+#[allow(clippy::cast_sign_loss, clippy::unnecessary_cast)]
+fn allocated(stat: &rustix::fs::Stat) -> u64 {
+    (stat.st_blocks as u64).saturating_mul(512)
+}
