@@ -9,6 +9,7 @@
 //! Invariant: the engine knows no screen; the screen waits for no disk and no socket.
 
 pub mod address;
+pub mod app;
 pub mod catalogue;
 pub mod cli;
 pub mod failure;
@@ -18,3 +19,4 @@ pub mod place;
 pub mod remote;
 pub mod state;
 pub mod transfer;
+pub mod ui;

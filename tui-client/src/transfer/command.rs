@@ -22,7 +22,7 @@ pub enum Direction {
 }
 
 /// Tells the engine what to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Carry these; the id is the caller's, unique within the engine.
     Submit(BatchId, Batch),

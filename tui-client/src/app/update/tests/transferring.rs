@@ -1,0 +1,216 @@
+//! Copies, moves, questions of the engine, leaving while something runs.
+
+use super::*;
+use crate::app::changes::Change;
+use crate::app::testing::name;
+use crate::transfer::{
+    Batch, BatchId, Command, Direction, Event as Told, ItemId, OnConflict, Outcome, Resolution,
+    Route, Summary, Totals, Transfer,
+};
+
+fn submitted(effects: &[Effect]) -> (BatchId, Batch) {
+    match effects {
+        [Effect::Transfer(Command::Submit(id, batch))] => (*id, batch.clone()),
+        other => panic!("one batch was expected: {other:?}"),
+    }
+}
+
+fn here(text: &str) -> Location {
+    crate::app::testing::home().join(&name(text)).unwrap()
+}
+
+fn there(text: &str) -> Location {
+    Location::Remote(RemotePath::parse(text.as_bytes()).unwrap())
+}
+
+fn conflict(batch: BatchId, item: u64) -> Event {
+    Event::Transfer(Told::Conflict {
+        batch,
+        item: ItemId(item),
+        from: (here("f0"), file("f0", 5).attributes),
+        to: (there("f0"), file("f0", 6).attributes),
+    })
+}
+
+fn summary(batch: BatchId) -> Event {
+    Event::Transfer(Told::Summary { batch, summary: Summary::default() })
+}
+
+#[test]
+fn f5_copies_what_is_marked_and_asks_nothing() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    bench.press("End Space Home Down Space F5");
+    assert!(bench.app.dialogs.is_empty());
+    let (_, batch) = submitted(&bench.taken());
+    let Route::Upload { sources, target } = batch.route else { panic!("{batch:?}") };
+    let paths: Vec<_> = sources.iter().map(|source| source.path.to_str().unwrap()).collect();
+    assert_eq!(paths, ["/home/anna/docs", "/home/anna/f9"]);
+    assert_eq!((target.path, target.is_folder), (RemotePath::home(), true));
+    assert_eq!(batch.options.on_conflict, OnConflict::Ask);
+    assert!(bench.left().marks.is_empty());
+}
+
+#[test]
+fn f5_from_the_right_pane_downloads() {
+    let mut bench = Bench::new(&twelve(), &[file("there", 1)]);
+    bench.press("Tab F5");
+    let (_, batch) = submitted(&bench.taken());
+    let Route::Download { sources, target } = batch.route else { panic!("{batch:?}") };
+    assert_eq!(sources[0].path.to_string(), "/there");
+    assert_eq!(target.path.to_str(), Some("/home/anna"));
+}
+
+#[test]
+fn a_conflict_asks_and_each_answer_goes_to_the_engine() {
+    let cases = [
+        ("y", Resolution::Overwrite, false),
+        ("o", Resolution::Overwrite, false),
+        ("n", Resolution::Skip, false),
+        ("s", Resolution::Skip, false),
+        ("Enter", Resolution::Skip, false),
+        ("Esc", Resolution::Skip, false),
+        ("k", Resolution::Rename, false),
+        ("w", Resolution::Newer, false),
+        ("a y", Resolution::Overwrite, true),
+        ("a a n", Resolution::Skip, false),
+    ];
+    for (keys, answer, whole_batch) in cases {
+        let mut bench = Bench::new(&twelve(), &[]);
+        bench.press("End F5");
+        let (batch, _) = submitted(&bench.taken());
+        bench.event(conflict(batch, 1));
+        assert!(matches!(bench.dialog(), Dialog::Overwrite(_)));
+        bench.press(keys);
+        let resolved = Command::Resolve { item: ItemId(1), answer, whole_batch };
+        assert_eq!(bench.taken(), [Effect::Transfer(resolved)], "{keys}");
+        assert!(bench.app.dialogs.is_empty());
+    }
+}
+
+#[test]
+fn questions_come_one_after_the_other_and_never_over_another_dialog() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    bench.press("End F5");
+    let (batch, _) = submitted(&bench.taken());
+    bench.press("F7 x");
+    bench.event(conflict(batch, 1)).event(conflict(batch, 2));
+    assert!(matches!(bench.dialog(), Dialog::Name(_)), "nobody types into a question");
+    bench.press("Esc");
+    assert!(matches!(bench.dialog(), Dialog::Overwrite(d) if d.conflict.item == ItemId(1)));
+    bench.press("n");
+    assert!(matches!(bench.dialog(), Dialog::Overwrite(d) if d.conflict.item == ItemId(2)));
+    bench.event(summary(batch));
+    assert!(bench.app.dialogs.is_empty(), "a question without an asker goes");
+}
+
+#[test]
+fn an_answer_for_all_takes_the_other_questions_of_the_batch_away() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    bench.press("End F5");
+    let (batch, _) = submitted(&bench.taken());
+    bench.event(conflict(batch, 1)).event(conflict(batch, 2)).press("a y");
+    assert!(bench.app.dialogs.is_empty());
+}
+
+#[test]
+fn leaving_asks_while_something_runs_and_not_before_or_after() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    bench.press("End F5");
+    let (batch, _) = submitted(&bench.taken());
+    bench.press("F10");
+    assert!(matches!(bench.dialog(), Dialog::Quit(_)));
+    bench.press("n");
+    assert_eq!(bench.taken(), []);
+    bench.press("q y");
+    assert_eq!(bench.taken(), [Effect::Leave]);
+    bench.event(summary(batch));
+    bench.taken();
+    bench.press("F10");
+    assert_eq!(bench.taken(), [Effect::Leave]);
+}
+
+#[test]
+fn f6_removes_each_source_only_after_it_is_across() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    bench.press("End F6");
+    let (batch, order) = submitted(&bench.taken());
+    assert!(order.options.checksum, "what is there already must have equal contents");
+    let read = file("f9", 100).attributes;
+    let transfer = Transfer {
+        direction: Direction::Upload,
+        from: here("f9"),
+        to: there("f9"),
+        files: 1,
+        bytes: 100,
+        resumed: 0,
+    };
+    bench.event(Event::Transfer(Told::Started { batch, item: ItemId(1), transfer }));
+    assert_eq!(bench.taken(), []);
+    bench.event(Event::Transfer(Told::Finished {
+        batch,
+        item: ItemId(1),
+        from: here("f9"),
+        to: there("f9"),
+        source: Some(read.clone()),
+        outcome: Outcome::Done { moved: 100, root: None },
+    }));
+    let effects = bench.taken();
+    let [Effect::Change { id, change: Change::Remove(seen) }] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((&seen[0].location, &seen[0].attributes), (&here("f9"), &read));
+    bench.event(summary(batch));
+    assert!(bench.app.is_busy(), "the move is not over before its source is gone");
+    bench.event(Event::Changed { id: *id, failures: vec![] });
+    assert!(!bench.app.is_busy());
+}
+
+#[test]
+fn stopping_asks_and_cancels_every_batch() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    bench.press("End F5");
+    let (batch, _) = submitted(&bench.taken());
+    bench.press("x n");
+    assert_eq!(bench.taken(), []);
+    bench.press("x y");
+    assert_eq!(bench.taken(), [Effect::Transfer(Command::Cancel(batch))]);
+}
+
+#[test]
+fn panes_follow_what_arrives_but_not_with_every_file() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    bench.press("End F5");
+    let (batch, _) = submitted(&bench.taken());
+    let totals = Totals { files: 100, folders: 0, bytes: 100 };
+    bench.event(Event::Transfer(Told::Planned { batch, totals, complete: true }));
+    let mut lists = 0;
+    for item in 0..100 {
+        bench.event(Event::Transfer(Told::Finished {
+            batch,
+            item: ItemId(item),
+            from: here("f9"),
+            to: there("f9"),
+            source: None,
+            outcome: Outcome::Unchanged,
+        }));
+        bench.wait(Duration::from_millis(10));
+        lists += bench
+            .taken()
+            .iter()
+            .filter(|effect| matches!(effect, Effect::List { pane: PaneId::Right, .. }))
+            .count();
+    }
+    assert!((1..=2).contains(&lists), "{lists} in a second");
+}
+
+#[test]
+fn while_uploads_run_the_quota_is_asked_for_every_two_seconds() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    bench.press("End F5");
+    let mut asked = 0;
+    for _ in 0..100 {
+        bench.wait(Duration::from_millis(50));
+        asked += bench.taken().iter().filter(|effect| **effect == Effect::AskQuota).count();
+    }
+    assert_eq!(asked, 3);
+}

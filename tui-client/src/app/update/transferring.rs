@@ -1,0 +1,199 @@
+//! Copying and moving across, and what the engine tells.
+
+use std::sync::Arc;
+
+use sampan_protocol::Entry;
+
+use super::{Turn, browse, changing, connecting};
+use crate::app::App;
+use crate::app::changes::{Kind, Running, Seen};
+use crate::app::dialog::{Dialog, form::Answer};
+use crate::app::effect::Effect;
+use crate::app::pane::{PaneId, Reading};
+use crate::app::transfers::Conflict;
+use crate::catalogue::screen as text;
+use crate::place::Location;
+use crate::transfer::{
+    Batch, BatchId, Command, Direction, Event, OnConflict, Options, Resolution, Route, Source,
+    Target,
+};
+
+/// Copies what is marked to the folder of the other pane.
+pub(super) fn copy(app: &mut App, turn: &mut Turn) {
+    let from = app.focus;
+    let entries = app.pane(from).targets();
+    let target = app.pane(from.other()).location.clone();
+    if is_ready(app, &entries, turn) {
+        send(app, from, &entries, &target, false, turn);
+    }
+}
+
+/// Moves what is marked to the folder of the other pane.
+pub(super) fn carry_over(app: &mut App, turn: &mut Turn) {
+    let from = app.focus;
+    let entries = app.pane(from).targets();
+    let target = app.pane(from.other()).location.clone();
+    if is_ready(app, &entries, turn) {
+        send(app, from, &entries, &target, true, turn);
+    }
+}
+
+fn is_ready(app: &mut App, entries: &[Arc<Entry>], turn: &mut Turn) -> bool {
+    let absent = app.panes.iter().any(|pane| pane.reading == Reading::Absent);
+    if absent {
+        app.say(text::NOT_CONNECTED, turn.now);
+    } else if entries.is_empty() {
+        app.say(text::NOTHING_UNDER_CURSOR, turn.now);
+    }
+    !absent && !entries.is_empty()
+}
+
+/// Sends entries of a pane into a folder, wherever that is. Within one side they always move: the
+/// engine carries between sides.
+pub(super) fn send(
+    app: &mut App,
+    from: PaneId,
+    entries: &[Arc<Entry>],
+    target: &Location,
+    moves: bool,
+    turn: &mut Turn,
+) {
+    let folder = app.pane(from).location.clone();
+    let items: Vec<Seen> =
+        entries.iter().filter_map(|entry| changing::seen(&folder, entry)).collect();
+    app.pane_mut(from).marks.clear();
+    let Some((route, direction)) = route(&items, target) else {
+        changing::rename_into(app, items, target, turn);
+        return;
+    };
+    let batch = BatchId(app.next_id());
+    if moves {
+        app.moves.begin(batch);
+    }
+    // A move may only take "unchanged" for equal contents: what it is is removed afterwards.
+    let options = Options { on_conflict: OnConflict::Ask, checksum: moves, ..Options::default() };
+    app.transfers.begin(batch, direction, turn.now);
+    browse::reveal_all(app);
+    turn.effect(Effect::Transfer(Command::Submit(batch, Batch { route, options })));
+}
+
+/// The route across; `None` within one side.
+fn route(items: &[Seen], target: &Location) -> Option<(Route, Direction)> {
+    match target {
+        Location::Remote(path) => {
+            let sources = items.iter().map(|item| match &item.location {
+                Location::Local(path) => Some(Source { path: path.clone(), contents: false }),
+                Location::Remote(_) => None,
+            });
+            let sources = sources.collect::<Option<Vec<_>>>()?;
+            let target = Target { path: path.clone(), is_folder: true };
+            Some((Route::Upload { sources, target }, Direction::Upload))
+        }
+        Location::Local(path) => {
+            let sources = items.iter().map(|item| match &item.location {
+                Location::Remote(path) => Some(Source { path: path.clone(), contents: false }),
+                Location::Local(_) => None,
+            });
+            let sources = sources.collect::<Option<Vec<_>>>()?;
+            let target = Target { path: path.clone(), is_folder: true };
+            Some((Route::Download { sources, target }, Direction::Download))
+        }
+    }
+}
+
+/// The engine tells something.
+pub(super) fn event(app: &mut App, event: Event, turn: &mut Turn) {
+    let lines = app.transfers.line_count();
+    match &event {
+        Event::Finished { batch, from, source, outcome, .. } => {
+            app.moves.finished(*batch, from, source.as_ref(), outcome);
+            app.stale = [true; 2];
+        }
+        Event::Summary { batch, summary } => {
+            app.moves.settled(*batch);
+            app.stale = [true; 2];
+            app.refreshed = None;
+            let (done, failed) = (summary.done + summary.unchanged, summary.failed);
+            app.say(text::batch_ended(done, summary.skipped, failed), turn.now);
+            connecting::ask_quota(app, turn);
+        }
+        _ => {}
+    }
+    // Progress is painted with the next tick: a fast link tells thousands of times a second.
+    turn.redraw = matches!(event, Event::Summary { .. });
+    app.transfers.apply(event, turn.now);
+    go_on_moving(app, turn);
+    close_answered(app);
+    if lines != app.transfers.line_count() {
+        browse::reveal_all(app);
+    }
+}
+
+/// Removes what moves carried across.
+pub(super) fn go_on_moving(app: &mut App, turn: &mut Turn) {
+    for (batch, change) in app.moves.due() {
+        let running = Running {
+            kind: Kind::Remove,
+            total: change.steps(),
+            done: 0,
+            wanted: None,
+            of_move: Some(batch),
+        };
+        app.start_change(change, running, turn);
+    }
+}
+
+/// Shows the oldest question of the engine, if nothing else is asked.
+pub(super) fn ask_next(app: &mut App, turn: &mut Turn) {
+    if app.dialogs.is_empty()
+        && !app.gesture.is_active()
+        && let Some(conflict) = app.transfers.conflict()
+    {
+        app.dialogs.push(Dialog::overwrite(conflict.clone()));
+        turn.redraw = true;
+    }
+}
+
+/// Takes a question away that has no asker any more.
+fn close_answered(app: &mut App) {
+    let transfers = &app.transfers;
+    app.dialogs.retain(|dialog| match dialog {
+        Dialog::Overwrite(dialog) => transfers.asks(&dialog.conflict),
+        _ => true,
+    });
+}
+
+/// A question of the engine was answered.
+pub(super) fn resolve(
+    app: &mut App,
+    conflict: &Conflict,
+    answer: Answer,
+    whole_batch: bool,
+    turn: &mut Turn,
+) {
+    let answer = match answer {
+        Answer::Yes => Resolution::Overwrite,
+        Answer::No => Resolution::Skip,
+        Answer::KeepBoth => Resolution::Rename,
+        Answer::IfNewer => Resolution::Newer,
+    };
+    app.transfers.answered(conflict, whole_batch);
+    let item = conflict.item;
+    turn.effect(Effect::Transfer(Command::Resolve { item, answer, whole_batch }));
+}
+
+/// Asks whether what runs shall be stopped.
+pub(super) fn ask_stop(app: &mut App, turn: &mut Turn) {
+    if app.transfers.is_running() {
+        app.dialogs.push(Dialog::stop());
+    } else {
+        app.say(text::NOTHING_RUNS, turn.now);
+    }
+}
+
+/// Stops what runs.
+pub(super) fn stop(app: &mut App, turn: &mut Turn) {
+    for batch in app.transfers.running_batches() {
+        turn.effect(Effect::Transfer(Command::Cancel(batch)));
+    }
+}
