@@ -90,7 +90,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// The verifier of `password`. Slow on purpose, see [`derive`].
+    /// The verifier of `password`. Slow on purpose, see [`derive()`].
     pub fn derive(password: &str, challenge: &Challenge) -> Result<Self, NotPreparable> {
         let keys = derive(password, challenge)?;
         Ok(Self::from_parts(*challenge, stored_key(&keys.client_key), keys.server_key))
