@@ -1,0 +1,20 @@
+//! `sampand fingerprint`
+
+use std::process::ExitCode;
+
+use super::exit::CliError;
+use super::output::print;
+use crate::config::Settings;
+use crate::state::DataFolder;
+
+/// Works beside a running server. Before the first start it makes the key, so that the line can be
+/// handed out first.
+pub(super) fn run(settings: &Settings) -> Result<ExitCode, CliError> {
+    let folder = DataFolder::open(&settings.data)?;
+    let identity = match folder.identity()? {
+        Some(identity) => identity,
+        None => folder.identity_or_new(&folder.lock()?)?,
+    };
+    print(&format!("{}\n", identity.fingerprint()))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,161 @@
+//! The command line of `sampand`: one command a file.
+//!
+//! Data goes to standard output, everything else to standard error. A command as root on another
+//! user's data folder acts as that user from here on ([`state::act_as_owner`]).
+
+mod admin;
+mod exit;
+mod fingerprint;
+mod notify;
+mod output;
+mod password;
+mod quota;
+mod serve;
+mod status;
+mod user;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use sampan_protocol::size::{SizeError, parse_limit};
+
+use self::exit::CliError;
+use crate::account::AccountName;
+use crate::config::{LogFormat, Overrides, Settings, parse_address};
+use crate::state;
+
+/// Sampan's server: homes, quotas and uploads that survive anything.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sampand",
+    version,
+    after_help = "First steps:\n  sampand user add anna --quota 10GiB\n  sampand serve\n\nExit codes: \
+                  0 done, 1 failed, 2 wrong usage, 3 no connection, 4 a password needed and no \
+                  terminal, 6 no space, 7 not there or not allowed, 130 stopped by a signal."
+)]
+struct Arguments {
+    #[command(flatten)]
+    place: PlaceArguments,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct PlaceArguments {
+    /// Folder of homes, uploads, database and keys [default: /var/lib/sampan]
+    #[arg(long, env = "SAMPAND_DATA", global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Configuration file; without it and --data: /etc/sampan/sampand.toml, if there is one
+    #[arg(long, env = "SAMPAND_CONFIG", global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves until SIGTERM or SIGINT
+    #[command(after_help = "Example:\n  sampand serve --data /srv/sampan --listen 0.0.0.0:7227")]
+    Serve {
+        /// Where to listen, as often as needed; port 0 takes a free one [default: [::]:7227]
+        #[arg(long, value_name = "ADDR:PORT", value_parser = parse_address)]
+        listen: Vec<SocketAddr>,
+        /// How log lines look [default: text]
+        #[arg(long, value_name = "FORMAT")]
+        log: Option<LogFormat>,
+    },
+    /// Makes, lists and changes accounts
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Sets and shows what accounts may hold
+    #[command(subcommand)]
+    Quota(quota::QuotaCommand),
+    /// Says how the server is
+    #[command(after_help = "Example:\n  sampand status --json")]
+    Status {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints the line that a person compares on first contact
+    #[command(after_help = "Example:\n  sampand fingerprint")]
+    Fingerprint,
+}
+
+/// An account's name, as an argument.
+#[derive(Debug, Args)]
+struct NameArgument {
+    /// The account: 1 to 32 of a-z 0-9 _ . -
+    name: AccountName,
+}
+
+/// A limit, as an argument: a size or `none`.
+#[derive(Clone, Copy, Debug)]
+struct LimitArgument(Option<u64>);
+
+impl std::str::FromStr for LimitArgument {
+    type Err = SizeError;
+
+    fn from_str(written: &str) -> Result<Self, SizeError> {
+        parse_limit(written).map(Self)
+    }
+}
+
+/// Runs the program.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => return exit::usage(&error),
+    };
+    exit::code_of(perform(arguments))
+}
+
+fn perform(arguments: Arguments) -> Result<ExitCode, CliError> {
+    let Arguments { place: PlaceArguments { data, config }, command } = arguments;
+    let mut overrides = Overrides { data, config, ..Overrides::default() };
+    if let Command::Serve { listen, log } = &command {
+        overrides.listen.clone_from(listen);
+        overrides.log = *log;
+    }
+    let settings = Settings::load(&overrides)?;
+    state::act_as_owner(&settings.data)?;
+    // No thread before this line: see there.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(CliError::Runtime)?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve { .. } => serve::serve(&settings).await,
+            Command::User(command) => user::run(command, &settings).await,
+            Command::Quota(command) => quota::run(command, &settings).await,
+            Command::Status { json } => status::run(json, &settings).await,
+            Command::Fingerprint => fingerprint::run(&settings),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    /// CONTRACT: everything has `--help` with an example.
+    #[test]
+    fn every_command_shows_an_example() {
+        fn check(command: &clap::Command) {
+            let commands: Vec<_> = command.get_subcommands().collect();
+            if commands.is_empty() {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("sampand "), "{} has no example", command.get_name());
+            }
+            commands.into_iter().for_each(check);
+        }
+        check(&Arguments::command());
+    }
+}

@@ -1,0 +1,90 @@
+//! `sampand serve`
+
+use std::io;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::exit::{CliError, STOPPED};
+use super::notify::{READY, STOPPING, notify};
+use super::output::print;
+use crate::config::Settings;
+use crate::control::AdminSocket;
+use crate::server::{OpenData, RunningServer, open_claimed, start};
+use crate::state::DataFolder;
+use crate::{listener, telemetry};
+
+/// Serves until a signal. The folder is claimed before anything is bound, so that a second server
+/// hears about the first one and not about its port.
+pub(super) async fn serve(settings: &Settings) -> Result<ExitCode, CliError> {
+    telemetry::start(settings.log);
+    let mut signals = Signals::catch().map_err(CliError::Runtime)?;
+    let folder = DataFolder::open(&settings.data)?;
+    let lock = folder.lock()?;
+    let sockets = listener::bind(&settings.listen)?;
+    let open = open_claimed(folder, lock, settings).await?;
+    let identity = open.identity()?;
+    let OpenData { store, accounts, folder, lock } = open;
+    let server = start(settings.bounds, store, accounts, &identity, sockets).await?;
+    let admin = AdminSocket::bind(folder)?.serve(server.administration(), server.shutdown());
+    let admin = AbortOnDropHandle::new(tokio::spawn(admin));
+
+    announce(&server)?;
+    signals.next().await;
+    notify(STOPPING);
+    tracing::info!("stopping");
+    let shutdown = server.shutdown();
+    shutdown.begin();
+    let stopped = async {
+        server.stopped().await;
+        admin.await
+    };
+    let code = tokio::select! {
+        ended = stopped => {
+            if let Err(error) = ended {
+                tracing::error!("the admin socket's task panicked: {error}");
+            }
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        () = signals.next() => {
+            tracing::warn!("stopped by a second signal, with requests running");
+            ExitCode::from(STOPPED)
+        }
+    };
+    drop(lock);
+    Ok(code)
+}
+
+/// One line for each socket, in the order in which they were asked for; then systemd.
+fn announce(server: &RunningServer) -> Result<(), CliError> {
+    let fingerprint = server.fingerprint();
+    let lines = server.addresses().iter();
+    let lines = lines.map(|address| format!("listening on {address} fingerprint {fingerprint}\n"));
+    print(&lines.collect::<String>())?;
+    notify(READY);
+    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

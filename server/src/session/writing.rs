@@ -1,0 +1,86 @@
+//! The writing half of a session: one task that takes frames from a bounded queue.
+//!
+//! Invariant: a peer that does not read holds at most [`QUEUE_FRAMES`] frames here, and loses the
+//! connection after the idle time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sampan_protocol::RequestId;
+use sampan_protocol::message::{Goodbye, GoodbyeReason, Op};
+use sampan_protocol::transport::{FrameWriter, WriteError};
+use sampan_protocol::wire::{Flags, encode_header};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// Frames that may wait to be sent. With pieces of 256 KiB that is 2 MiB (HARDENING S16).
+pub(super) const QUEUE_FRAMES: usize = 8;
+
+/// What waits to be sent.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    /// A frame.
+    Frame {
+        /// Its header.
+        header: Vec<u8>,
+        /// Its body.
+        body: Bytes,
+    },
+    /// The last frame of the connection.
+    Goodbye(Goodbye),
+}
+
+/// Why a session's writing ended before its goodbye.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WritingEnded {
+    /// The connection failed.
+    #[error(transparent)]
+    Failed(#[from] WriteError),
+    /// The peer takes nothing.
+    #[error("the peer took nothing for {} s", .0.as_secs())]
+    Stuck(Duration),
+}
+
+/// Sends what is queued until a goodbye, or until nobody can queue any more; then closes.
+pub(super) async fn write_queue(
+    mut writer: FrameWriter,
+    mut queue: mpsc::Receiver<Outgoing>,
+    patience: Duration,
+) -> Result<(), WritingEnded> {
+    loop {
+        let next = match queue.try_recv() {
+            Ok(next) => Some(next),
+            Err(_) => {
+                // Nothing more right now: what was gathered goes out as one batch.
+                within(patience, writer.flush()).await?;
+                queue.recv().await
+            }
+        };
+        match next {
+            Some(Outgoing::Frame { header, body }) => {
+                within(patience, writer.send(&header, &body)).await?;
+            }
+            Some(Outgoing::Goodbye(goodbye)) => {
+                within(patience, writer.send(&goodbye_header(goodbye), &[])).await?;
+                return within(patience, writer.close()).await;
+            }
+            None => return within(patience, writer.close()).await,
+        }
+    }
+}
+
+async fn within<T>(
+    patience: Duration,
+    write: impl Future<Output = Result<T, WriteError>>,
+) -> Result<T, WritingEnded> {
+    Ok(timeout(patience, write).await.map_err(|_| WritingEnded::Stuck(patience))??)
+}
+
+/// A goodbye that says no more than why.
+pub(super) fn goodbye(reason: GoodbyeReason) -> Goodbye {
+    Goodbye { reason, retry_after_ms: None }
+}
+
+pub(super) fn goodbye_header(goodbye: Goodbye) -> Vec<u8> {
+    encode_header(RequestId::UNASKED, Op::GOODBYE, Flags::REQUEST, &goodbye)
+}
