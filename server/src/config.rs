@@ -267,14 +267,16 @@ impl Raw {
             })?;
         }
         if let Some(size) = self.default_quota {
-            settings.default_quota.bytes = reader.value("default_quota", size, limit)?;
+            settings.default_quota.bytes =
+                reader.value("default_quota", size, |size| limit(&size))?;
         }
         if let Some(count) = self.default_max_files {
-            settings.default_quota.entries = reader.value("default_max_files", count, limit)?;
+            settings.default_quota.entries =
+                reader.value("default_max_files", count, |count| limit(&count))?;
         }
         if let Some(size) = self.disk_floor {
             settings.disk_floor =
-                reader.value("disk_floor", size, |size| Ok(limit(size)?.unwrap_or(0)))?;
+                reader.value("disk_floor", size, |size| Ok(limit(&size)?.unwrap_or(0)))?;
         }
         if let Some(seconds) = self.idle_seconds {
             settings.bounds.idle = reader.value("idle_seconds", seconds, |seconds| {
@@ -323,8 +325,8 @@ pub fn parse_address(written: &str) -> Result<SocketAddr, String> {
         .map_err(|_| format!("`{written}` is no ADDR:PORT, such as [::]:7227 or 127.0.0.1:0"))
 }
 
-fn limit(written: String) -> Result<Option<u64>, String> {
-    parse_limit(&written).map_err(|error: SizeError| error.to_string())
+fn limit(written: &str) -> Result<Option<u64>, String> {
+    parse_limit(written).map_err(|error: SizeError| error.to_string())
 }
 
 /// Knows where in which file a value stands.
@@ -378,8 +380,11 @@ mod tests {
         let expected = Settings { listen: listening, ..Settings::default() };
         assert_eq!(parse(&uncommented.join("\n")), Ok(expected));
 
-        let named: Vec<&str> =
-            uncommented.iter().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key).collect();
+        let named: Vec<&str> = uncommented
+            .iter()
+            .filter_map(|line| line.split_once(" = "))
+            .map(|(key, _)| key)
+            .collect();
         let unknown = parse("no_such_key = 1").unwrap_err();
         let known: Vec<&str> = unknown.split('`').skip(1).step_by(2).skip(1).collect();
         assert!(!known.is_empty(), "{unknown}");

@@ -50,6 +50,8 @@ pub mod state;
 pub mod store;
 mod telemetry;
 
-pub use account::{AccountName, NotAnAccountName, PASSWORD_ITERATIONS, PasswordRefused, verifier_of};
+pub use account::{
+    AccountName, NotAnAccountName, PASSWORD_ITERATIONS, PasswordRefused, verifier_of,
+};
 pub use listener::{BindError, bind};
 pub use server::{OpenData, RunningServer, StartError, open, open_claimed, start};

@@ -142,7 +142,7 @@ async fn run(shared: Arc<Shared>, acceptor: Acceptor, sockets: Vec<TcpListener>)
         shared.shutdown.begun().await;
         tokio::time::sleep(shared.bounds.grace).await;
         shared.shutdown.hurry();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         () = ended => {}

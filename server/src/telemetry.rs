@@ -18,9 +18,9 @@ use crate::store::AccountId;
 const DEFAULT_FILTER: &str = "warn,sampan_server=info";
 
 /// Sends log lines to standard error. Only a program does this; the library never.
-pub fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("SAMPAND_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+pub(crate) fn start(format: LogFormat) {
+    let filter =
+        EnvFilter::try_from_env("SAMPAND_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

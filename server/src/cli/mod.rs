@@ -113,7 +113,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn perform(arguments: Arguments) -> Result<ExitCode, CliError> {
     let Arguments { place: PlaceArguments { data, config }, command } = arguments;
-    let mut overrides = Overrides { data, config, ..Overrides::default() };
+    let mut overrides = Overrides { config, data, ..Overrides::default() };
     if let Command::Serve { listen, log } = &command {
         overrides.listen.clone_from(listen);
         overrides.log = *log;

@@ -64,10 +64,7 @@ mod tests {
     fn columns_are_as_wide_as_needed() {
         let rows = [["NAME", "USED"], ["anna", "1.00 kB"], ["bartholomew", "-"]];
         let rows = rows.map(|row| row.map(ToOwned::to_owned));
-        assert_eq!(
-            table(&rows),
-            "NAME         USED\nanna         1.00 kB\nbartholomew  -\n"
-        );
+        assert_eq!(table(&rows), "NAME         USED\nanna         1.00 kB\nbartholomew  -\n");
     }
 
     #[test]

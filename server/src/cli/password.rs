@@ -1,6 +1,6 @@
 //! Getting a new password: from standard input, or asked for twice on the terminal.
 
-use std::io::{self, BufRead, IsTerminal, Read};
+use std::io::{self, BufRead, IsTerminal};
 
 use sampan_protocol::scram::Verifier;
 use zeroize::Zeroizing;
@@ -12,7 +12,10 @@ use crate::account::{AccountName, verifier_of};
 const MAX_BYTES: u64 = 4096;
 
 /// What is to be stored of a new password of `name`.
-pub(super) async fn new_verifier(name: &AccountName, from_stdin: bool) -> Result<Verifier, CliError> {
+pub(super) async fn new_verifier(
+    name: &AccountName,
+    from_stdin: bool,
+) -> Result<Verifier, CliError> {
     let name = name.clone();
     // Waiting for a person and deriving both take long.
     let derived = tokio::task::spawn_blocking(move || {

@@ -73,8 +73,7 @@ mod tests {
 
     #[test]
     fn durations() {
-        let cases =
-            [(59, "59 s"), (61, "1 min 1 s"), (7260, "2 h 1 min"), (90_000, "1 d 1 h")];
+        let cases = [(59, "59 s"), (61, "1 min 1 s"), (7260, "2 h 1 min"), (90_000, "1 d 1 h")];
         for (seconds, shown) in cases {
             assert_eq!(duration(seconds), shown);
         }

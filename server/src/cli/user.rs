@@ -135,12 +135,12 @@ async fn add(
     };
     let quota = size_or_none(bytes);
     let max_files = count_or_none(entries);
-    let mut text = format!("{name} added, quota {quota}, max files {max_files}\n");
+    let mut lines = vec![format!("{name} added, quota {quota}, max files {max_files}\n")];
     if take_home {
         let size = ByteSize(found);
-        text += &format!("home taken: {found_entries} files and folders, {size}\n");
+        lines.push(format!("home taken: {found_entries} files and folders, {size}\n"));
     }
-    print(&text)?;
+    print(&lines.concat())?;
     Ok(ExitCode::SUCCESS)
 }
 

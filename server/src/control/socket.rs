@@ -17,8 +17,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::message::{AdminAnswer, AdminRequest};
 use super::Administration;
+use super::message::{AdminAnswer, AdminRequest};
 use crate::shutdown::Shutdown;
 use crate::state::{DataFolder, StateError};
 

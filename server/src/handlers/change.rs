@@ -12,9 +12,9 @@ use crate::store;
 pub(crate) async fn mkdir(context: Context, request: Mkdir) -> Outcome<Changed> {
     let Mkdir { change, path, parents, mode } = request;
     let mode = mode.unwrap_or(Mode::FOLDER);
-    let made = context.store().mkdir(context.account(), change, &path, parents, mode).await?;
+    let folder = context.store().mkdir(context.account(), change, &path, parents, mode).await?;
     tracing::info!(%path, "made a folder");
-    Ok(changed(&context, made))
+    Ok(changed(&context, folder))
 }
 
 pub(crate) async fn rename(context: Context, request: Rename) -> Outcome<Changed> {

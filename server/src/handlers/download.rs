@@ -58,7 +58,9 @@ pub(crate) async fn read_row(
     while let Some(part) = parts.recv().await {
         let store::RowPart { first, hashes } = part?;
         let mut body = BytesMut::with_capacity(hashes.len() * BlockHash::BYTES);
-        hashes.iter().for_each(|hash| body.put_slice(hash.as_bytes()));
+        for hash in &hashes {
+            body.put_slice(hash.as_bytes());
+        }
         answers.send(Answer { args: RowPart { first }, body: body.freeze() }).await?;
     }
     Ok(RowPart { first: first.saturating_add(count) }.into())
@@ -78,9 +80,9 @@ pub(crate) async fn read_pack(
     at_most(request.files.len() as u64, MAX_PACK_MEMBERS as u64, "files of one request")?;
     let files = request.files.into_iter().map(|file| (file.path, file.version)).collect();
     let (started, mut count, mut total) = (Instant::now(), 0_u64, 0_u64);
-    let mut content = context.store().read_pack(context.account(), files).await?;
+    let mut packed = context.store().read_pack(context.account(), files).await?;
     let mut page = Page::default();
-    while let Some(store::PackedFile { index, content }) = content.recv().await {
+    while let Some(store::PackedFile { index, content }) = packed.recv().await {
         let outcome = match content {
             Ok((bytes, root)) if bytes.len() as u64 <= MAX_PACK_MEMBER_BYTES => {
                 let size = bytes.len() as u64;

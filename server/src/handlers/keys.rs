@@ -54,9 +54,8 @@ async fn enrol_lasting(context: &Context, public: PublicKey, label: String) -> O
 
     // A new password between this session's login and now has voided the keys before this one.
     let now = accounts.find(context.who.name.as_str()).await?;
-    let is_current = |now: &crate::store::Account| {
-        now.id == account && now.generation == context.who.generation
-    };
+    let is_current =
+        |now: &crate::store::Account| now.id == account && now.generation == context.who.generation;
     if !now.as_ref().is_some_and(is_current) {
         accounts.revoke_key(account, public.0).await?;
         return Err(HandlerError::SessionEnded);

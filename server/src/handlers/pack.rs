@@ -63,9 +63,7 @@ pub(crate) async fn pack(
 fn result(index: u32, outcome: PackOutcome) -> PackResult {
     match outcome {
         Ok(attributes) => PackResult { index, attributes: Some(attributes), refusal: None },
-        Err(error) => {
-            PackResult { index, attributes: None, refusal: Some(refusal_in_row(error)) }
-        }
+        Err(error) => PackResult { index, attributes: None, refusal: Some(refusal_in_row(error)) },
     }
 }
 

@@ -73,7 +73,7 @@ impl<R: Request> Answers<R> {
     /// Sends one frame that others follow.
     pub(crate) async fn send(&mut self, answer: impl Into<Answer<R::Answer>>) -> Result<(), Gone> {
         let Answer { args, body } = answer.into();
-        self.lane.send(Flags::ANSWER, &args, body).await
+        self.lane.send(Flags::ANSWER, args, body).await
     }
 }
 
@@ -89,10 +89,11 @@ impl Lane {
     pub(super) async fn send<T: Serialize>(
         &self,
         flags: Flags,
-        args: &T,
+        args: T,
         body: Bytes,
     ) -> Result<(), Gone> {
-        let header = encode_header(self.id, self.op, flags, args);
+        let header = encode_header(self.id, self.op, flags, &args);
+        drop(args);
         self.queue.send(Outgoing::Frame { header, body }).await.map_err(|_| Gone)
     }
 }

@@ -56,7 +56,7 @@ impl Serving {
             Op(number) => {
                 let why = format!("this server knows no operation {number}");
                 let refusal = Refusal::new(ErrorCode::UNSUPPORTED, why);
-                self.turn_away(&request.lane, request.is_last, &refusal).await
+                self.turn_away(&request.lane, request.is_last, refusal).await
             }
         }
     }

@@ -332,11 +332,10 @@ impl Login<'_> {
 fn refusal_of(error: &LoginFailed) -> Option<Refusal> {
     let refusal = |code, message: &str| Some(Refusal::new(code, message));
     match error {
-        LoginFailed::Write(_) | LoginFailed::Left => None,
         LoginFailed::Read(ReadError::TooLong(too_long)) => {
             refusal(ErrorCode::MALFORMED, &too_long.to_string())
         }
-        LoginFailed::Read(_) => None,
+        LoginFailed::Read(_) | LoginFailed::Write(_) | LoginFailed::Left => None,
         LoginFailed::Malformed(_) => refusal(ErrorCode::MALFORMED, "the frame cannot be read"),
         LoginFailed::BadHello(why) => refusal(ErrorCode::MALFORMED, why),
         LoginFailed::LoginRequired(_) => refusal(ErrorCode::LOGIN_REQUIRED, "log in first"),

@@ -27,12 +27,12 @@ pub(super) async fn finish<R: Request>(
     outcome: Result<Answer<R::Answer>, HandlerError>,
 ) -> Done {
     let sent = match outcome {
-        Ok(Answer { args, body }) => lane.send(Flags::LAST_ANSWER, &args, body).await,
+        Ok(Answer { args, body }) => lane.send(Flags::LAST_ANSWER, args, body).await,
         Err(HandlerError::Gone) => Err(Gone),
         Err(error) => {
             log(lane.op, &error);
             let malformed = matches!(error, HandlerError::Malformed(_));
-            let sent = refuse(&lane, &refusal_of(error)).await;
+            let sent = refuse(&lane, refusal_of(error)).await;
             if malformed {
                 return Done::Malformed;
             }
@@ -45,7 +45,7 @@ pub(super) async fn finish<R: Request>(
 }
 
 /// Sends a refusal.
-pub(super) async fn refuse(lane: &Lane, refusal: &Refusal) -> Result<(), Gone> {
+pub(super) async fn refuse(lane: &Lane, refusal: Refusal) -> Result<(), Gone> {
     lane.send(Flags::REFUSAL, refusal, bytes::Bytes::new()).await
 }
 

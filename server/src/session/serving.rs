@@ -34,6 +34,7 @@ use crate::context::Context;
 
 /// Bytes of request bodies that handlers of one session may hold: a whole pack, and blocks beside
 /// it.
+#[allow(clippy::cast_possible_truncation)] // 8 MiB
 const HELD_BYTES: usize = MAX_PACK_BYTES as usize + (2 << 20);
 
 /// How long a goodbye may take to be sent, and then to be read.
@@ -254,7 +255,7 @@ impl Serving {
         let lane = Lane { id, op, queue: self.queue.clone() };
         if self.is_draining {
             let refusal = Refusal::new(ErrorCode::CLOSING, "the server is closing");
-            return self.turn_away(&lane, is_last, &refusal).await;
+            return self.turn_away(&lane, is_last, refusal).await;
         }
         if self.routes.len() >= self.context.shared.bounds.requests as usize {
             // All that could make room waits for frames behind this one.
@@ -291,7 +292,7 @@ impl Serving {
         &mut self,
         lane: &Lane,
         is_last: bool,
-        refusal: &Refusal,
+        refusal: Refusal,
     ) -> Result<(), Ended> {
         if !is_last {
             if self.routes.len() >= self.context.shared.bounds.requests as usize {
@@ -307,7 +308,7 @@ impl Serving {
         let request = reply::op_name(lane.op);
         tracing::info!(request, "session ends: {}", escaped_text(why));
         let refusal = Refusal::new(ErrorCode::MALFORMED, why);
-        match reply::refuse(lane, &refusal).await {
+        match reply::refuse(lane, refusal).await {
             Ok(()) => Err(Ended::Goodbye(GoodbyeReason::ProtocolError)),
             Err(Gone) => Err(Ended::Gone),
         }

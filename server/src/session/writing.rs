@@ -48,13 +48,12 @@ pub(super) async fn write_queue(
     patience: Duration,
 ) -> Result<(), WritingEnded> {
     loop {
-        let next = match queue.try_recv() {
-            Ok(next) => Some(next),
-            Err(_) => {
-                // Nothing more right now: what was gathered goes out as one batch.
-                within(patience, writer.flush()).await?;
-                queue.recv().await
-            }
+        let next = if let Ok(next) = queue.try_recv() {
+            Some(next)
+        } else {
+            // Nothing more right now: what was gathered goes out as one batch.
+            within(patience, writer.flush()).await?;
+            queue.recv().await
         };
         match next {
             Some(Outgoing::Frame { header, body }) => {

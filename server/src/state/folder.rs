@@ -64,7 +64,8 @@ impl DataFolder {
         if stat.st_uid != user {
             return Err(StateError::NotOwner { path: self.path.clone(), owner: stat.st_uid, user });
         }
-        if stat.st_mode & 0o077 == 0 {
+        let others = stat.st_mode & 0o077;
+        if others == 0 {
             return Ok(());
         }
         // A folder that `mkdir` just made is closed; one that was in use is not silently changed.
@@ -173,7 +174,8 @@ impl DataFolder {
             Ok(()) | Err(rustix::io::Errno::NOENT) => {}
             Err(error) => return Err(self.failed_on("replace", SOCKET)(error.into())),
         }
-        let socket = UnixListener::bind(self.socket_path()).map_err(self.failed_on("bind", SOCKET))?;
+        let socket =
+            UnixListener::bind(self.socket_path()).map_err(self.failed_on("bind", SOCKET))?;
         // The folder's 0700 guards the instant between both.
         unix::chmodat(&self.fd, SOCKET, Mode::RUSR | Mode::WUSR, AtFlags::empty())
             .map_err(|error| self.failed_on("set the mode of", SOCKET)(error.into()))?;
@@ -209,11 +211,15 @@ impl DataFolder {
         PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", self.fd.as_raw_fd()))
     }
 
-    fn failed(&self, doing: &'static str) -> impl FnOnce(io::Error) -> StateError {
+    fn failed(&self, doing: &'static str) -> impl FnOnce(io::Error) -> StateError + use<> {
         StateError::io(doing, &self.path)
     }
 
-    fn failed_on(&self, doing: &'static str, name: &str) -> impl FnOnce(io::Error) -> StateError {
+    fn failed_on(
+        &self,
+        doing: &'static str,
+        name: &str,
+    ) -> impl FnOnce(io::Error) -> StateError + use<> {
         StateError::io(doing, &self.path.join(name))
     }
 }
@@ -261,6 +267,7 @@ mod tests {
     #[test]
     fn a_foreign_folder_and_another_format_are_refused() {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         std::fs::create_dir(folder.path().join("homes")).unwrap();
         std::fs::create_dir(folder.path().join("lost+found")).unwrap();
         std::fs::write(folder.path().join("thesis.tex"), "").unwrap();
