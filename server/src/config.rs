@@ -21,15 +21,13 @@ use toml::Spanned;
 
 use crate::state;
 use crate::store::QuotaLimits;
+use crate::store::local::{self, LocalOptions};
 
 /// Read when neither `--data` nor `--config` nor their variables are given.
 pub const DEFAULT_FILE: &str = "/etc/sampan/sampand.toml";
 
 /// Where data lies when nothing names a place.
 pub const DEFAULT_DATA: &str = "/var/lib/sampan";
-
-/// Bytes of free disk below which nothing new is taken: enough for the database and for recovery.
-pub const DEFAULT_DISK_FLOOR: u64 = 256 << 20;
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +56,15 @@ pub enum Durability {
     Full,
     /// It may be lost in a power cut; the answer says so.
     Relaxed,
+}
+
+impl From<Durability> for local::Durability {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Full => Self::Full,
+            Durability::Relaxed => Self::Relaxed,
+        }
+    }
 }
 
 /// How log lines look.
@@ -122,19 +129,26 @@ pub struct Settings {
     pub log: LogFormat,
     /// Bytes of free disk below which nothing new is taken.
     pub disk_floor: u64,
+    /// An upload to which no byte came for so long is given up.
+    pub upload_expiry: Duration,
+    /// Unfinished uploads of one account.
+    pub max_uploads: u64,
     /// Bounds of sessions.
     pub bounds: Bounds,
 }
 
 impl Default for Settings {
     fn default() -> Self {
+        let LocalOptions { disk_floor, upload_expiry, max_uploads, .. } = LocalOptions::default();
         Self {
             listen: Listen::Default,
             data: DEFAULT_DATA.into(),
             default_quota: QuotaLimits::default(),
             durability: Durability::Full,
             log: LogFormat::Text,
-            disk_floor: DEFAULT_DISK_FLOOR,
+            disk_floor,
+            upload_expiry,
+            max_uploads,
             bounds: Bounds::default(),
         }
     }
@@ -240,6 +254,8 @@ struct Raw {
     durability: Option<Durability>,
     log: Option<LogFormat>,
     disk_floor: Option<Spanned<String>>,
+    upload_expiry_days: Option<NonZeroU32>,
+    max_uploads: Option<NonZeroU32>,
     max_connections: Option<NonZeroU32>,
     max_connections_per_account: Option<NonZeroU32>,
     max_logins: Option<NonZeroU32>,
@@ -287,6 +303,12 @@ impl Raw {
                     Err("at least 10 seconds".into())
                 }
             })?;
+        }
+        if let Some(days) = self.upload_expiry_days {
+            settings.upload_expiry = Duration::from_hours(24 * u64::from(days.get()));
+        }
+        if let Some(uploads) = self.max_uploads {
+            settings.max_uploads = uploads.get().into();
         }
         settings.durability = self.durability.unwrap_or_default();
         settings.log = self.log.unwrap_or_default();

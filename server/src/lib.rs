@@ -43,12 +43,14 @@ mod context;
 pub mod control;
 mod handlers;
 mod listener;
+mod quota;
 mod server;
 mod session;
 pub mod shutdown;
 pub mod state;
 pub mod store;
 mod telemetry;
+mod upload;
 
 pub use account::{
     AccountName, NotAnAccountName, PASSWORD_ITERATIONS, PasswordRefused, verifier_of,

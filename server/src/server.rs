@@ -11,14 +11,14 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::account::{SessionKeys, Throttle};
-use crate::config::{Bounds, Durability, Settings};
+use crate::config::{Bounds, Settings};
 use crate::context::Shared;
 use crate::control::Administration;
 use crate::listener::{self, Places};
 use crate::session::Sessions;
 use crate::shutdown::Shutdown;
 use crate::state::{DataFolder, DataLock, StateError};
-use crate::store::local::{LocalStore, Options};
+use crate::store::local::{LocalOptions, LocalStore, OpenError};
 use crate::store::{Accounts, Store, StoreError};
 use crate::telemetry::OpenUploads;
 
@@ -28,8 +28,11 @@ pub enum StartError {
     /// The data folder cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The store cannot be used.
-    #[error("the store cannot be used: {}", with_cause(.0))]
+    /// The store cannot be opened.
+    #[error("{}", with_cause(.0))]
+    Open(#[from] OpenError),
+    /// The store failed.
+    #[error("the store failed: {}", with_cause(.0))]
     Store(#[from] StoreError),
     /// The key cannot be used.
     #[error(transparent)]
@@ -39,12 +42,10 @@ pub enum StartError {
     Socket(std::io::Error),
 }
 
-/// A store's error with the cause that it keeps apart: for administrators, not for peers.
-pub(crate) fn with_cause(error: &StoreError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
+/// An error with the causes that it keeps apart: for administrators, not for peers.
+pub(crate) fn with_cause(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// A data folder that this process has claimed, with its store.
@@ -79,13 +80,15 @@ pub async fn open_claimed(
     lock: DataLock,
     settings: &Settings,
 ) -> Result<OpenData, StartError> {
-    let options = Options {
-        durable: settings.durability == Durability::Full,
+    let options = LocalOptions {
+        durability: settings.durability.into(),
         disk_floor: settings.disk_floor,
-        ..Options::default()
+        upload_expiry: settings.upload_expiry,
+        max_uploads: settings.max_uploads,
+        ..LocalOptions::default()
     };
-    let store = Arc::new(LocalStore::open(folder.path(), options).await?);
-    let accounts = Arc::clone(&store) as Arc<dyn Accounts>;
+    let store = LocalStore::open(folder.path().to_owned(), options).await?;
+    let accounts: Arc<dyn Accounts> = store.clone();
     Ok(OpenData { store, accounts, folder: Arc::new(folder), lock })
 }
 

@@ -9,6 +9,8 @@ use crate::control::{AdminRefusal, CallError, RefusalKind};
 use crate::listener::BindError;
 use crate::server::StartError;
 use crate::state::StateError;
+use crate::store::StoreError;
+use crate::store::local::OpenError;
 
 /// Some of it failed, or for a reason without a code of its own.
 const FAILED: u8 = 1;
@@ -58,10 +60,13 @@ impl CliError {
             | Self::Runtime(source)
             | Self::Output(source)
             | Self::PasswordUnreadable(source)
-            | Self::Bind(BindError { source, .. }) => code_of_io(source),
+            | Self::Bind(BindError { source, .. })
+            | Self::Start(StartError::Open(OpenError::Folder { source, .. })) => code_of_io(source),
             Self::Config(_) | Self::Password(_) | Self::PasswordsDiffer => WRONG_USAGE,
             Self::State(error) | Self::Start(StartError::State(error)) => code_of_state(error),
-            Self::Start(StartError::Store(error)) => code_of_store(error),
+            Self::Start(
+                StartError::Store(error) | StartError::Open(OpenError::Recovery(error)),
+            ) => code_of_store(error),
             Self::Start(_) | Self::OtherAnswer => FAILED,
             Self::Call(_) => NO_CONNECTION,
             Self::NoTerminal => NO_PASSWORD,
@@ -88,9 +93,9 @@ fn code_of_state(error: &StateError) -> u8 {
     }
 }
 
-fn code_of_store(error: &crate::store::StoreError) -> u8 {
+fn code_of_store(error: &StoreError) -> u8 {
     match error {
-        crate::store::StoreError::Disk { source, .. } => code_of_io(source),
+        StoreError::Disk { source, .. } => code_of_io(source),
         _ => FAILED,
     }
 }

@@ -18,6 +18,7 @@ use sampan_protocol::Refusal;
 use sampan_protocol::escape::escaped_text;
 use sampan_protocol::message::Precondition;
 
+use crate::server::with_cause;
 use crate::session::{Abandoned, Gone, refusal_of_store};
 use crate::store::{StoreError, Target};
 
@@ -67,8 +68,7 @@ fn at_most(number: u64, limit: u64, what: &'static str) -> Outcome<()> {
 /// A refusal inside an answer about many things; the index beside it says which it is about.
 fn refusal_in_row(error: StoreError) -> Refusal {
     if !matches!(error, StoreError::Refused { .. }) {
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        tracing::error!(cause, "failed: {error}");
+        tracing::error!("failed: {}", with_cause(&error));
     }
     Refusal { path: None, ..refusal_of_store(error) }
 }

@@ -10,6 +10,7 @@ use sampan_protocol::{ErrorCode, Refusal};
 
 use super::answers::{Answer, Gone, Lane};
 use crate::handlers::HandlerError;
+use crate::server::with_cause;
 use crate::store::{Situation, StoreError};
 
 /// What a request came to, seen by its session.
@@ -56,8 +57,7 @@ fn log(op: Op, error: &HandlerError) {
             tracing::info!(request, "refused: {error}");
         }
         HandlerError::Store(error) => {
-            let cause = std::error::Error::source(error).map(ToString::to_string);
-            tracing::error!(request, cause, "failed: {error}");
+            tracing::error!(request, "failed: {}", with_cause(error));
         }
         HandlerError::LimitExceeded(_)
         | HandlerError::KeyNotFound

@@ -1,0 +1,12 @@
+//! The server from outside: real TLS on a free port, a raw client, the real binary.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
+mod admin;
+mod cli;
+mod files;
+mod harness;
+mod hostile;
+mod login;
+mod peer;
+mod session;
