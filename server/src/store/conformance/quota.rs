@@ -246,7 +246,11 @@ pub(crate) async fn the_ledger_equals_a_count_after_many_changes(fixture: &mut d
         let (used, entries, reserved, _) = anna.held().await;
         assert_eq!((used, entries), fixture.counted(anna.id).await, "step {step}, done {done}");
         let uploads = anna.store.uploads(anna.id).await.unwrap();
-        assert_eq!(reserved, uploads.iter().map(|upload| upload.reserved).sum(), "step {step}");
+        assert_eq!(
+            reserved,
+            uploads.iter().map(|upload| upload.reserved).sum::<u64>(),
+            "step {step}"
+        );
     }
     for upload in anna.store.uploads(anna.id).await.unwrap() {
         anna.store.abort(anna.id, anna.key(), upload.upload).await.unwrap();
