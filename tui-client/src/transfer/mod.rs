@@ -1,7 +1,10 @@
 //! Carrying files: plan, queue, engine. Commands in, events out.
 
 mod command;
+mod decide;
 mod event;
+mod naming;
+mod pace;
 
 pub use command::{
     Batch, BatchId, Command, Direction, ItemId, Links, OnConflict, Options, Resolution, Route,
