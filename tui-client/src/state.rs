@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use crate::failure::{Failure, Side, Situation};
 use crate::place::shown;
 
-pub use journal::{Journal, JournalKey, JournalScope};
+pub use journal::{Journal, JournalKey, JournalScope, TransferKeys};
 pub use keys::StoredKey;
 pub use known_servers::{KnownServers, Pin};
 

@@ -148,26 +148,9 @@ impl Journal {
         Self { seed, on_disk: None }
     }
 
-    /// The key under which `source` is uploaded to `target`, both whole.
-    pub fn upload_key(&self, source: &[u8], target: &[u8]) -> UploadKey {
-        let hash = self.derive(b"upload", source, target);
-        let mut key = [0; 16];
-        key.copy_from_slice(&hash.as_bytes()[..16]);
-        UploadKey(key)
-    }
-
-    /// The sixteen hexadecimal digits in the name of the file in which `source` is staged on its way
-    /// to `target`.
-    pub fn staging_digits(&self, source: &[u8], target: &[u8]) -> String {
-        self.derive(b"download", source, target).to_hex()[..16].to_owned()
-    }
-
-    fn derive(&self, what: &[u8], source: &[u8], target: &[u8]) -> blake3::Hash {
-        let mut hasher = blake3::Hasher::new_keyed(&self.seed);
-        feed(&mut hasher, what);
-        feed(&mut hasher, source);
-        feed(&mut hasher, target);
-        hasher.finalize()
+    /// The keys that follow from it.
+    pub fn keys(&self) -> TransferKeys {
+        TransferKeys { seed: self.seed }
     }
 
     /// The batches that were begun and not finished, oldest first.
@@ -204,6 +187,36 @@ impl Journal {
     pub fn remove(self) -> Result<(), Failure> {
         let Some(disk) = self.on_disk else { return Ok(()) };
         fs::remove_file(&disk.path).map_err(|error| own_file(&disk.path, &error))
+    }
+}
+
+/// Keys and names for transfers, the same whenever the same journal is opened.
+#[derive(Clone, Debug)]
+pub struct TransferKeys {
+    seed: [u8; 32],
+}
+
+impl TransferKeys {
+    /// The key under which `source` is uploaded to `target`, both whole.
+    pub fn upload_key(&self, source: &[u8], target: &[u8]) -> UploadKey {
+        let hash = self.derive(b"upload", source, target);
+        let mut key = [0; 16];
+        key.copy_from_slice(&hash.as_bytes()[..16]);
+        UploadKey(key)
+    }
+
+    /// The sixteen hexadecimal digits in the name of the file in which `source` is staged on its way
+    /// to `target`.
+    pub fn staging_digits(&self, source: &[u8], target: &[u8]) -> String {
+        self.derive(b"download", source, target).to_hex()[..16].to_owned()
+    }
+
+    fn derive(&self, what: &[u8], source: &[u8], target: &[u8]) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_keyed(&self.seed);
+        feed(&mut hasher, what);
+        feed(&mut hasher, source);
+        feed(&mut hasher, target);
+        hasher.finalize()
     }
 }
 
@@ -312,19 +325,19 @@ mod tests {
         let state = State::under(home.path());
         let key = JournalKey::new(&account("a@h"), &command(&["/x"]));
         let first = Journal::open(&state, &key, [1; 32], 10).unwrap();
-        let upload = first.upload_key(b"/x", b"y");
-        let staging = first.staging_digits(b"/x", b"y");
+        let upload = first.keys().upload_key(b"/x", b"y");
+        let staging = first.keys().staging_digits(b"/x", b"y");
         drop(first);
 
         let second = Journal::open(&state, &key, [2; 32], 11).unwrap();
-        assert_eq!(second.upload_key(b"/x", b"y"), upload);
-        assert_eq!(second.staging_digits(b"/x", b"y"), staging);
-        assert_ne!(second.upload_key(b"/xy", b""), upload);
+        assert_eq!(second.keys().upload_key(b"/x", b"y"), upload);
+        assert_eq!(second.keys().staging_digits(b"/x", b"y"), staging);
+        assert_ne!(second.keys().upload_key(b"/xy", b""), upload);
         assert_eq!(staging.len(), 16);
 
         second.remove().unwrap();
         let third = Journal::open(&state, &key, [3; 32], 12).unwrap();
-        assert_ne!(third.upload_key(b"/x", b"y"), upload);
+        assert_ne!(third.keys().upload_key(b"/x", b"y"), upload);
     }
 
     #[test]

@@ -1,0 +1,264 @@
+//! What the engine knows of one batch.
+//!
+//! Invariant: `pending` counts the jobs and questions that are not done with, so a batch ends when
+//! it is planned and `pending` is zero.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use sampan_protocol::{Attributes, EntryKind};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::jobs::Work;
+use crate::failure::Failure;
+use crate::place::Location;
+use crate::transfer::command::{Batch, ItemId, Options, Resolution, Route};
+use crate::transfer::decide::Replace;
+use crate::transfer::event::{Outcome, Summary, Totals};
+use crate::transfer::item::{FilePlan, FolderPlan};
+use crate::transfer::upload::PackMember;
+
+/// Failures that are kept word for word.
+const KEPT_FAILURES: usize = 1000;
+/// Files that are kept so that they can be tried again.
+const KEPT_FILES: usize = 10_000;
+
+/// Whether the work of a batch may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Not before it is known whether there is room.
+    Since(Instant),
+    /// The server was asked.
+    Asking,
+    /// It may.
+    Free,
+}
+
+pub(super) struct BatchState {
+    pub(super) options: Options,
+    pub(super) is_upload: bool,
+    /// For what concerns the batch as a whole.
+    pub(super) first_source: Location,
+    pub(super) target: Location,
+    pub(super) totals: Totals,
+    pub(super) totals_told: bool,
+    pub(super) plan: Option<AbortHandle>,
+    pub(super) is_planned: bool,
+    pub(super) hold: Hold,
+    pub(super) held: VecDeque<(ItemId, Work)>,
+    pub(super) pending: usize,
+    pub(super) cancelled: bool,
+    pub(super) cancel: CancellationToken,
+    /// What the person said for all conflicts.
+    pub(super) answered: Option<Resolution>,
+    pub(super) folders: Vec<FolderPlan>,
+    /// Folders that could not be made.
+    pub(super) lost_folders: HashMap<Location, Failure>,
+    /// Folders in which something was published.
+    touched: HashSet<Location>,
+    folders_finished: bool,
+    gathered: Vec<PackMember>,
+    gathered_bytes: u64,
+    summary: Summary,
+    failures: Vec<(ItemId, Failure)>,
+    failed: BTreeMap<ItemId, Vec<FilePlan>>,
+    is_closed: bool,
+}
+
+impl BatchState {
+    pub(super) fn new(batch: &Batch, now: Instant) -> Self {
+        let (is_upload, first_source, target) = match &batch.route {
+            Route::Upload { sources, target } => (
+                true,
+                sources.first().map(|source| Location::Local(source.path.clone())),
+                Location::Remote(target.path.clone()),
+            ),
+            Route::Download { sources, target } => (
+                false,
+                sources.first().map(|source| Location::Remote(source.path.clone())),
+                Location::Local(target.path.clone()),
+            ),
+        };
+        Self {
+            options: batch.options.clone(),
+            is_upload,
+            first_source: first_source.unwrap_or_else(|| target.clone()),
+            target,
+            totals: Totals::default(),
+            totals_told: true,
+            plan: None,
+            is_planned: false,
+            hold: if is_upload { Hold::Since(now) } else { Hold::Free },
+            held: VecDeque::new(),
+            pending: 0,
+            cancelled: false,
+            cancel: CancellationToken::new(),
+            answered: None,
+            folders: Vec::new(),
+            lost_folders: HashMap::new(),
+            touched: HashSet::new(),
+            folders_finished: false,
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            summary: Summary::default(),
+            failures: Vec::new(),
+            failed: BTreeMap::new(),
+            is_closed: false,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.is_closed
+    }
+
+    /// Everything was found.
+    pub(super) fn planned(&mut self) {
+        self.is_planned = true;
+        self.totals_told = true;
+    }
+
+    /// Something failed is tried again: the batch is open once more.
+    pub(super) fn reopen(&mut self) {
+        self.is_closed = false;
+        self.is_planned = false;
+        self.cancelled = false;
+        self.cancel = CancellationToken::new();
+        self.hold = Hold::Free;
+    }
+
+    /// The totals, if they grew since they were told.
+    pub(super) fn untold_totals(&mut self) -> Option<Totals> {
+        if self.is_closed || (self.totals_told && self.is_planned) {
+            return None;
+        }
+        self.totals_told = true;
+        Some(self.totals)
+    }
+
+    pub(super) fn pack(&mut self, member: PackMember) {
+        self.gathered_bytes += member.bytes();
+        self.gathered.push(member);
+    }
+
+    /// Whether nothing more may be gathered: one more member must always fit.
+    pub(super) fn is_pack_full(&self, members: usize, bytes: u64) -> bool {
+        let largest = sampan_protocol::limits::MAX_PACK_MEMBER_BYTES;
+        self.gathered.len() >= members || self.gathered_bytes + largest > bytes
+    }
+
+    pub(super) fn take_pack(&mut self) -> Vec<PackMember> {
+        self.gathered_bytes = 0;
+        std::mem::take(&mut self.gathered)
+    }
+
+    /// Something was published at `place`: the folder that holds it changed.
+    pub(super) fn touch(&mut self, place: &Location) {
+        self.touched.extend(super::holder(place));
+    }
+
+    /// Counts an item that is done with.
+    pub(super) fn count(
+        &mut self,
+        item: ItemId,
+        source: Option<&Attributes>,
+        to: &Location,
+        outcome: &Outcome,
+    ) {
+        let summary = &mut self.summary;
+        match outcome {
+            Outcome::Done { .. } => {
+                summary.done += 1;
+                if let Some(source) = source.filter(|source| source.kind == EntryKind::File) {
+                    summary.bytes += source.size;
+                    self.touch(to);
+                }
+            }
+            Outcome::Unchanged => summary.unchanged += 1,
+            Outcome::Skipped(_) => summary.skipped += 1,
+            Outcome::Failed(failure) => {
+                summary.failed += 1;
+                if self.failures.len() < KEPT_FAILURES {
+                    self.failures.push((item, failure.clone()));
+                }
+            }
+        }
+    }
+
+    pub(super) fn count_moved(&mut self, bytes: u64) {
+        self.summary.moved += bytes;
+    }
+
+    /// A file failed and may be tried again.
+    pub(super) fn keep_failed(&mut self, item: ItemId, plan: FilePlan) {
+        let kept: usize = self.failed.values().map(Vec::len).sum();
+        if kept < KEPT_FILES {
+            self.failed.entry(item).or_default().push(plan);
+        }
+    }
+
+    /// The failed files of an item, which do not count as failed any more.
+    pub(super) fn take_failed(&mut self, item: ItemId) -> Option<Vec<FilePlan>> {
+        let files = self.failed.remove(&item)?;
+        self.summary.failed = self.summary.failed.saturating_sub(files.len() as u64);
+        self.failures.retain(|(failed, _)| *failed != item);
+        Some(files)
+    }
+
+    pub(super) fn can_be_retried(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    /// Bytes and entries that the held work needs on top of what is there.
+    pub(super) fn room(&self) -> (u64, u64) {
+        let mut bytes = 0_u64;
+        let mut entries = 0_u64;
+        for (_, work) in &self.held {
+            work.for_each_member(|file| match file {
+                PackMember::File(plan) => {
+                    bytes = bytes.saturating_add(plan.source.size.saturating_sub(plan.credit));
+                    entries += u64::from(!matches!(plan.replace, Replace::This(_)));
+                }
+                PackMember::Folder(_) => entries += 1,
+            });
+        }
+        (bytes, entries)
+    }
+
+    /// Whether the server must be asked for room. One big file asks by itself when it is opened.
+    pub(super) fn needs_room(&self) -> bool {
+        match self.held.len() {
+            0 => false,
+            1 => matches!(self.held.front(), Some((_, Work::Pack(_)))),
+            _ => true,
+        }
+    }
+
+    pub(super) fn has_folders_to_finish(&self) -> bool {
+        !self.folders_finished && !self.folders.is_empty() && !self.cancelled
+    }
+
+    /// The folders that must get mode and time, and those that are right already. An outer folder
+    /// comes after what is in it.
+    pub(super) fn take_folders(&mut self) -> (Vec<FolderPlan>, Vec<FolderPlan>) {
+        self.folders_finished = true;
+        let mut folders = std::mem::take(&mut self.folders);
+        folders.reverse();
+        folders.into_iter().partition(|folder| match &folder.existed {
+            None => true,
+            Some(there) => {
+                there.mtime != folder.source.mtime
+                    || there.mode != folder.source.mode
+                    || self.touched.contains(&folder.to())
+            }
+        })
+    }
+
+    /// The batch is done with.
+    pub(super) fn close(&mut self) -> Summary {
+        self.is_closed = true;
+        self.folders_finished = false;
+        let failures = self.failures.iter().map(|(_, failure)| failure.clone()).collect();
+        Summary { failures, ..self.summary.clone() }
+    }
+}

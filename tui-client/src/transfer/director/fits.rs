@@ -1,0 +1,110 @@
+//! Asking for room before a batch begins.
+//!
+//! What an earlier run of the same journal has reserved already is not asked for twice.
+
+use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use sampan_protocol::UploadKey;
+use sampan_protocol::message::ListUploads;
+
+use super::Director;
+use super::jobs::{JobEnd, Work};
+use crate::failure::{Failure, Situation};
+use crate::place::Location;
+use crate::remote::{CallError, Session, persist_on};
+use crate::transfer::command::BatchId;
+use crate::transfer::item::Ends;
+use crate::transfer::job::Context;
+
+/// Pages of a list that may wait.
+const PAGES: usize = 8;
+
+impl Director {
+    /// Asks the server, in a job, whether the held work of a batch fits.
+    pub(super) fn ask_for_room(&mut self, id: BatchId) {
+        let Some(batch) = self.batches.get(&id) else { return };
+        let (bytes, entries) = batch.room();
+        let keys: Vec<UploadKey> = batch
+            .held
+            .iter()
+            .filter_map(|(_, work)| match work {
+                Work::File(plan) => match &plan.ends {
+                    Ends::Up { from, to, .. } => {
+                        let from = from.as_os_str().as_bytes();
+                        Some(self.context.keys.upload_key(from, &to.to_bytes()))
+                    }
+                    Ends::Down { .. } => None,
+                },
+                Work::Pack(_) => None,
+            })
+            .collect();
+        let target = match &batch.target {
+            Location::Remote(path) => self.context.remote.show(path),
+            Location::Local(path) => crate::place::shown(path).to_string(),
+        };
+        let context = Arc::clone(&self.context);
+        self.jobs.spawn(async move {
+            let needed = Needed { bytes, entries, keys, target };
+            JobEnd::Room { batch: id, answer: needed.ask(&context).await }
+        });
+    }
+}
+
+struct Needed {
+    bytes: u64,
+    entries: u64,
+    keys: Vec<UploadKey>,
+    target: String,
+}
+
+impl Needed {
+    async fn ask(&self, context: &Context) -> Result<(), Failure> {
+        let Some(first) = self.missing(context, 0, 0).await? else { return Ok(()) };
+        let (bytes, entries) = self.reserved(context).await?;
+        if bytes == 0 && entries == 0 {
+            return Err(first);
+        }
+        self.missing(context, bytes, entries).await?.map_or(Ok(()), Err)
+    }
+
+    /// What is missing, if so much is reserved already.
+    async fn missing(
+        &self,
+        context: &Context,
+        bytes: u64,
+        entries: u64,
+    ) -> Result<Option<Failure>, Failure> {
+        let bytes = self.bytes.saturating_sub(bytes);
+        let entries = self.entries.saturating_sub(entries);
+        let answer = context.remote.fits(bytes, entries).await?;
+        let situation = match (answer.missing_bytes, answer.missing_entries) {
+            (0, 0) => return Ok(None),
+            (0, missing) => Situation::TooManyFiles {
+                needed: entries,
+                available: entries.saturating_sub(missing),
+            },
+            (missing, _) => {
+                Situation::OverQuota { needed: bytes, available: bytes.saturating_sub(missing) }
+            }
+        };
+        Ok(Some(Failure::new(situation, &self.target)))
+    }
+
+    /// What our own unfinished uploads hold.
+    async fn reserved(&self, context: &Context) -> Result<(u64, u64), Failure> {
+        let list = async |session: Session| {
+            let mut answers = session.stream(&ListUploads {}, PAGES).await?;
+            let mut held = HashMap::new();
+            while let Some((page, _)) = answers.next().await? {
+                held.extend(page.uploads.into_iter().map(|upload| (upload.key, upload.reserved)));
+            }
+            Ok::<_, CallError>(held)
+        };
+        let held = persist_on(&context.remote.control(), list).await;
+        let held = held.map_err(|error| error.about(&self.target))?;
+        let ours = self.keys.iter().filter_map(|key| held.get(key));
+        Ok(ours.fold((0, 0), |(bytes, entries), reserved| (bytes + reserved, entries + 1)))
+    }
+}

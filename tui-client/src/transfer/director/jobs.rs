@@ -1,0 +1,254 @@
+//! Work, and the tasks that do it.
+
+use std::sync::Arc;
+
+use super::Director;
+use super::folders::{FolderEnd, finish};
+use super::running::Running;
+use crate::failure::Failure;
+use crate::transfer::command::{BatchId, ItemId};
+use crate::transfer::download::{discard, download_file, download_pack};
+use crate::transfer::event::{Event, Outcome};
+use crate::transfer::item::{Ends, FilePlan, FolderPlan, Settled};
+use crate::transfer::job::{Context, Control};
+use crate::transfer::upload::{PackMember, abort_upload, upload_file, upload_pack};
+
+/// What one job does.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    File(FilePlan),
+    /// Small files of one direction, and folders on the server.
+    Pack(Vec<PackMember>),
+}
+
+impl Work {
+    /// Its files.
+    pub(super) fn files(self) -> Vec<FilePlan> {
+        match self {
+            Self::File(plan) => vec![plan],
+            Self::Pack(members) => members
+                .into_iter()
+                .filter_map(|member| match member {
+                    PackMember::File(plan) => Some(plan),
+                    PackMember::Folder(_) => None,
+                })
+                .collect(),
+        }
+    }
+
+    pub(super) fn for_each_member(&self, mut take: impl FnMut(&PackMember)) {
+        match self {
+            Self::File(plan) => take(&PackMember::File(plan.clone())),
+            Self::Pack(members) => members.iter().for_each(take),
+        }
+    }
+}
+
+/// How a job ended.
+pub(super) enum JobEnd {
+    Work {
+        item: ItemId,
+        done: Box<Done>,
+    },
+    /// Stopped by the person.
+    Cancelled {
+        item: ItemId,
+    },
+    /// The server said whether a batch fits.
+    Room {
+        batch: BatchId,
+        answer: Result<(), Failure>,
+    },
+    /// The folders of a batch have their modes and times.
+    Folders {
+        batch: BatchId,
+        folders: Vec<FolderEnd>,
+    },
+}
+
+/// What a job came to.
+#[derive(Default)]
+pub(super) struct Done {
+    settled: Vec<(FilePlan, Settled)>,
+    folders: Vec<(FolderPlan, Failure)>,
+    /// To be carried one by one: too large for a pack, or another file by now.
+    again: Vec<FilePlan>,
+}
+
+impl Director {
+    /// Starts as many jobs as may run.
+    pub(super) fn dispatch(&mut self) {
+        while !self.paused && self.running.len() < self.most_jobs() {
+            let Some((item, id, work)) = self.queue.pop_front() else { return };
+            let Some(batch) = self.batches.get(&id) else { continue };
+            let running = Running::new(id, &work, batch.cancel.child_token());
+            let control = Control {
+                gauge: Arc::clone(&running.gauge),
+                paused: self.context.paused.subscribe(),
+            };
+            let (context, cancel) = (Arc::clone(&self.context), running.cancel.clone());
+            let flush = batch.options.flush;
+            self.running.insert(item, running);
+            self.jobs.spawn(async move {
+                let files = work.clone();
+                tokio::select! {
+                    done = run(&context, &control, work, flush) => {
+                        JobEnd::Work { item, done: Box::new(done) }
+                    }
+                    () = cancel.cancelled() => {
+                        clean_up(&context, files).await;
+                        JobEnd::Cancelled { item }
+                    }
+                }
+            });
+        }
+    }
+
+    pub(super) fn job_ended(&mut self, end: JobEnd) {
+        match end {
+            JobEnd::Work { item, done } => self.work_ended(item, *done),
+            JobEnd::Cancelled { item } => {
+                let Some(running) = self.running.remove(&item) else { return };
+                if let Some(batch) = self.batches.get_mut(&running.batch) {
+                    batch.count_moved(running.gauge.moved());
+                }
+                self.drop_work(running.batch, item, running.work);
+            }
+            JobEnd::Room { batch, answer } => self.room_answered(batch, answer),
+            JobEnd::Folders { batch, folders } => self.folders_finished(batch, folders),
+        }
+    }
+
+    fn work_ended(&mut self, item: ItemId, done: Done) {
+        let Some(mut running) = self.running.remove(&item) else { return };
+        let id = running.batch;
+        self.outbox.extend(running.last_events(item));
+        if let Some(batch) = self.batches.get_mut(&id) {
+            batch.pending -= 1;
+            batch.count_moved(running.gauge.moved());
+            for (folder, failure) in done.folders {
+                batch.lost_folders.insert(folder.to(), failure);
+            }
+        }
+        for (plan, settled) in done.settled {
+            if matches!(settled.outcome, Outcome::Failed(_))
+                && let Some(batch) = self.batches.get_mut(&id)
+            {
+                batch.keep_failed(item, plan);
+            }
+            self.finished(id, item, settled);
+        }
+        for plan in done.again {
+            self.push_work(id, Work::File(plan));
+        }
+        if running.is_group {
+            self.outbox.push_back(Event::GroupFinished { item });
+        }
+    }
+
+    /// Gives the folders of a batch their modes and times, in a job.
+    pub(super) fn finish_folders(&mut self, id: BatchId) {
+        let Some(batch) = self.batches.get_mut(&id) else { return };
+        let (to_finish, unchanged) = batch.take_folders();
+        let mut lost = std::mem::take(&mut batch.lost_folders);
+        batch.pending += 1;
+        let mut ends = Vec::new();
+        for folder in unchanged {
+            ends.push(FolderEnd { folder, outcome: Outcome::Unchanged });
+        }
+        let mut folders = Vec::new();
+        for folder in to_finish {
+            match lost.remove(&folder.to()) {
+                Some(failure) => {
+                    ends.push(FolderEnd { folder, outcome: Outcome::Failed(failure) });
+                }
+                None => folders.push(folder),
+            }
+        }
+        let context = Arc::clone(&self.context);
+        self.jobs.spawn(async move {
+            ends.extend(finish(&context, folders).await);
+            JobEnd::Folders { batch: id, folders: ends }
+        });
+    }
+
+    fn folders_finished(&mut self, id: BatchId, folders: Vec<FolderEnd>) {
+        if let Some(batch) = self.batches.get_mut(&id) {
+            batch.pending -= 1;
+        }
+        for FolderEnd { folder, outcome } in folders {
+            let item = self.next_item();
+            let (from, to) = (folder.from.clone(), folder.to());
+            let source = Some(folder.source);
+            self.finished(id, item, Settled { from, to, source, outcome });
+        }
+    }
+
+    /// The server said whether the held work of a batch fits.
+    fn room_answered(&mut self, id: BatchId, answer: Result<(), Failure>) {
+        let Some(batch) = self.batches.get_mut(&id) else { return };
+        if batch.cancelled {
+            return;
+        }
+        let Err(failure) = answer else { return self.release(id) };
+        // Refused as a whole, before the first byte.
+        let held = std::mem::take(&mut batch.held);
+        batch.pending -= held.len();
+        batch.folders.clear();
+        batch.hold = super::Hold::Free;
+        let (from, to) = (batch.first_source.clone(), batch.target.clone());
+        if let Some(plan) = batch.plan.take() {
+            plan.abort();
+        }
+        batch.cancelled = true;
+        batch.planned();
+        let item = self.next_item();
+        let outcome = Outcome::Failed(failure);
+        self.finished(id, item, Settled { from, to, source: None, outcome });
+    }
+}
+
+async fn run(context: &Context, control: &Control, work: Work, flush: bool) -> Done {
+    match work {
+        Work::File(plan) => {
+            let settled = match plan.ends {
+                Ends::Up { .. } => upload_file(context, control, &plan).await,
+                Ends::Down { .. } => download_file(context, control, &plan, flush).await,
+            };
+            Done { settled: vec![(plan, settled)], ..Done::default() }
+        }
+        Work::Pack(members) => {
+            let lane = context.next_lane();
+            let is_download = members.iter().any(|member| {
+                matches!(member, PackMember::File(FilePlan { ends: Ends::Down { .. }, .. }))
+            });
+            if is_download {
+                let plans = Work::Pack(members).files();
+                let report = download_pack(context, control, lane, plans, flush).await;
+                let (settled, again) = (report.settled, report.changed);
+                return Done { settled, again, ..Done::default() };
+            }
+            let report = upload_pack(context, control, lane, members).await;
+            Done { settled: report.settled, folders: report.folders, again: report.grown }
+        }
+    }
+}
+
+/// What the person stopped must hold neither quota nor disk.
+async fn clean_up(context: &Context, work: Work) {
+    use std::os::unix::ffi::OsStrExt;
+    let Work::File(plan) = work else { return };
+    match &plan.ends {
+        Ends::Up { from, to, .. } => {
+            let key = context.keys.upload_key(from.as_os_str().as_bytes(), &to.to_bytes());
+            if let Err(error) = abort_upload(context, key).await {
+                tracing::debug!(?error, "a cancelled upload stays until it expires");
+            }
+        }
+        Ends::Down { from, to, .. } => {
+            if let Err(failure) = discard(context, from, to).await {
+                tracing::debug!(?failure, "a cancelled download's staged file stays");
+            }
+        }
+    }
+}

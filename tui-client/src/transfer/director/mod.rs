@@ -1,0 +1,571 @@
+//! The engine's one loop: commands, plans and jobs come in, events go out.
+//!
+//! ```text
+//!            commands                    steps                       ends of jobs
+//!               │                          │                              │
+//!               ▼                          ▼                              ▼
+//!   Submit ─▶ plan (a task) ─▶ packs and files, held until they fit ─▶ queue ─▶ jobs ─▶ events
+//!                                conflicts, parked until resolved ──────▲
+//! ```
+//!
+//! Invariant: the loop never waits for a disk, a server or a reader of its events; every task that
+//! it starts is in `plans` or `jobs` and ends with it.
+
+mod batch;
+mod fits;
+mod folders;
+mod jobs;
+mod running;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sampan_protocol::limits::{MAX_PACK_BYTES, MAX_PACK_MEMBERS};
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use self::batch::{BatchState, Hold};
+use self::jobs::{JobEnd, Work};
+use self::running::Running;
+use super::command::{Batch, BatchId, Command, ItemId, Resolution};
+use super::decide::{Decision, Replace, policy_of, resolve};
+use super::event::{Event, Outcome, SkipReason};
+use super::item::{Ends as FileEnds, FilePlan, Settled};
+use super::job::Context;
+use super::plan::{PlanStep, STEPS, Target, plan, plan_again};
+use super::saved;
+use super::upload::PackMember;
+use crate::place::Location;
+use crate::state::Journal;
+
+/// How often gauges are read while something moves.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a batch is held so that all of it can be asked for room before it begins.
+const HOLD: Duration = Duration::from_secs(1);
+/// Events that may wait inside before plans are held.
+const WAITING_EVENTS: usize = 4096;
+/// Work that may wait before plans are held.
+const WAITING_WORK: usize = 8192;
+/// Jobs at once, at least; more lanes take more.
+const FEWEST_JOBS: usize = 4;
+
+/// The outer ends of the loop.
+pub(super) struct Ends {
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) stop: CancellationToken,
+}
+
+enum Happened {
+    Stop,
+    Command(Option<Command>),
+    /// For events.
+    Room,
+    NobodyLooks,
+    Step(Option<(BatchId, PlanStep)>),
+    Job(Result<JobEnd, JoinError>),
+    Plan(Result<(), JoinError>),
+    Tick,
+}
+
+pub(super) struct Director {
+    context: Arc<Context>,
+    journal: Journal,
+    ends: Ends,
+    steps: (mpsc::Sender<(BatchId, PlanStep)>, mpsc::Receiver<(BatchId, PlanStep)>),
+    plans: JoinSet<()>,
+    jobs: JoinSet<JobEnd>,
+    batches: BTreeMap<BatchId, BatchState>,
+    /// Ready to run, in order.
+    queue: VecDeque<(ItemId, BatchId, Work)>,
+    running: HashMap<ItemId, Running>,
+    parked: BTreeMap<ItemId, (BatchId, FilePlan, Target)>,
+    outbox: VecDeque<Event>,
+    last_item: u64,
+    paused: bool,
+}
+
+impl Director {
+    pub(super) fn new(
+        context: Arc<Context>,
+        journal: Journal,
+        ends: Ends,
+        resumed: Vec<(BatchId, Batch)>,
+    ) -> Self {
+        let mut director = Self {
+            context,
+            journal,
+            ends,
+            steps: mpsc::channel(STEPS),
+            plans: JoinSet::new(),
+            jobs: JoinSet::new(),
+            batches: BTreeMap::new(),
+            queue: VecDeque::new(),
+            running: HashMap::new(),
+            parked: BTreeMap::new(),
+            outbox: VecDeque::new(),
+            last_item: 0,
+            paused: false,
+        };
+        for (id, batch) in resumed {
+            director.begin(id, batch);
+        }
+        director
+    }
+
+    /// Runs until it is stopped, or nobody can tell it anything any more.
+    pub(super) async fn run(mut self) -> Journal {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.settle_batches();
+            self.dispatch();
+            let takes_steps = self.outbox.len() < WAITING_EVENTS && self.queue.len() < WAITING_WORK;
+            let is_busy =
+                !self.running.is_empty() || self.batches.values().any(BatchState::is_open);
+            let happened = tokio::select! {
+                () = self.ends.stop.cancelled() => Happened::Stop,
+                command = self.ends.commands.recv() => Happened::Command(command),
+                room = self.ends.events.reserve(), if !self.outbox.is_empty() => match room {
+                    Ok(room) => {
+                        if let Some(event) = self.outbox.pop_front() {
+                            room.send(event);
+                        }
+                        Happened::Room
+                    }
+                    Err(_) => Happened::NobodyLooks,
+                },
+                step = self.steps.1.recv(), if takes_steps => Happened::Step(step),
+                Some(ended) = self.jobs.join_next(), if !self.jobs.is_empty() => {
+                    Happened::Job(ended)
+                }
+                Some(ended) = self.plans.join_next(), if !self.plans.is_empty() => {
+                    Happened::Plan(ended)
+                }
+                _ = ticks.tick(), if is_busy => Happened::Tick,
+            };
+            match happened {
+                Happened::Stop | Happened::Command(None) => break,
+                Happened::Command(Some(command)) => self.command(command),
+                Happened::Room => self.send_what_fits(),
+                // The work goes on.
+                Happened::NobodyLooks => self.outbox.clear(),
+                Happened::Step(step) => {
+                    if let Some((batch, step)) = step {
+                        self.step(batch, step);
+                    }
+                    self.take_more_steps();
+                }
+                Happened::Job(Ok(end)) => self.job_ended(end),
+                Happened::Plan(Ok(())) => {}
+                Happened::Job(Err(error)) | Happened::Plan(Err(error)) => {
+                    if error.is_panic() {
+                        std::panic::resume_unwind(error.into_panic());
+                    }
+                }
+                Happened::Tick => self.tick(),
+            }
+        }
+        self.plans.shutdown().await;
+        self.jobs.shutdown().await;
+        self.journal
+    }
+
+    fn send_what_fits(&mut self) {
+        while let Some(event) = self.outbox.pop_front() {
+            if let Err(error) = self.ends.events.try_send(event) {
+                if let mpsc::error::TrySendError::Full(event) = error {
+                    self.outbox.push_front(event);
+                }
+                return;
+            }
+        }
+    }
+
+    fn take_more_steps(&mut self) {
+        for _ in 0..STEPS {
+            match self.steps.1.try_recv() {
+                Ok((batch, step)) => self.step(batch, step),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn next_item(&mut self) -> ItemId {
+        self.last_item += 1;
+        ItemId(self.last_item)
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Submit(id, batch) => self.submit(id, batch),
+            Command::Cancel(id) => self.cancel_batch(id),
+            Command::CancelItem(item) => self.cancel_item(item),
+            Command::Pause => self.pause(true),
+            Command::Resume => self.pause(false),
+            Command::Retry(item) => self.retry(item),
+            Command::Resolve { item, answer, whole_batch } => {
+                self.resolve(item, answer, whole_batch);
+            }
+            Command::Limit(limit) => self.context.pace.set(limit),
+        }
+    }
+
+    fn submit(&mut self, id: BatchId, batch: Batch) {
+        // Written down before it is shown; a batch that cannot be is carried all the same, and only
+        // a crash would forget it.
+        if let Some(bytes) = saved::write(&batch)
+            && let Err(failure) = self.journal.begin(id.0, &bytes)
+        {
+            tracing::warn!(?failure, "a batch is not in the journal");
+        }
+        self.begin(id, batch);
+    }
+
+    fn begin(&mut self, id: BatchId, batch: Batch) {
+        self.batches.insert(id, BatchState::new(&batch, Instant::now()));
+        let plan = plan(Arc::clone(&self.context), id, batch, self.steps.0.clone());
+        let handle = self.plans.spawn(plan);
+        if let Some(state) = self.batches.get_mut(&id) {
+            state.plan = Some(handle);
+        }
+    }
+
+    fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        self.context.paused.send_replace(paused);
+    }
+
+    fn step(&mut self, id: BatchId, step: PlanStep) {
+        let Some(batch) = self.batches.get_mut(&id) else { return };
+        if batch.cancelled {
+            if matches!(step, PlanStep::Ended(_)) {
+                batch.planned();
+            }
+            return;
+        }
+        match step {
+            PlanStep::File(plan) => {
+                batch.totals.files += 1;
+                batch.totals.bytes += plan.source.size;
+                self.ready(id, plan);
+            }
+            PlanStep::Folder(folder) => {
+                batch.totals.folders += 1;
+                if folder.existed.is_none() {
+                    batch.touch(&folder.to());
+                    if batch.is_upload {
+                        batch.pack(PackMember::Folder(folder.clone()));
+                    }
+                }
+                batch.folders.push(folder);
+                self.cut_pack_if_full(id);
+            }
+            PlanStep::Settled(settled) => {
+                let item = self.next_item();
+                self.finished(id, item, settled);
+            }
+            PlanStep::Conflict(plan, target) => self.conflict(id, plan, target),
+            PlanStep::Ended(result) => {
+                batch.planned();
+                let totals = batch.totals;
+                let to = batch.target.clone();
+                let from = batch.first_source.clone();
+                self.outbox.push_back(Event::Planned { batch: id, totals, complete: true });
+                if let Err(failure) = result {
+                    let item = self.next_item();
+                    let outcome = Outcome::Failed(failure);
+                    self.finished(id, item, Settled { from, to, source: None, outcome });
+                }
+            }
+        }
+    }
+
+    /// A file that is decided: small ones are gathered.
+    fn ready(&mut self, id: BatchId, plan: FilePlan) {
+        let Some(batch) = self.batches.get_mut(&id) else { return };
+        let small = plan.source.size <= sampan_protocol::limits::MAX_PACK_MEMBER_BYTES;
+        if small && plan.replace != Replace::KeepBoth {
+            batch.pack(PackMember::File(plan));
+            self.cut_pack_if_full(id);
+        } else {
+            self.push_work(id, Work::File(plan));
+        }
+    }
+
+    fn push_work(&mut self, id: BatchId, work: Work) {
+        let item = self.next_item();
+        let Some(batch) = self.batches.get_mut(&id) else { return };
+        batch.pending += 1;
+        if batch.hold == Hold::Free {
+            self.queue.push_back((item, id, work));
+        } else {
+            batch.held.push_back((item, work));
+        }
+    }
+
+    fn cut_pack_if_full(&mut self, id: BatchId) {
+        let limits = self.context.remote.limits();
+        let members = usize::try_from(limits.pack_members).unwrap_or(usize::MAX);
+        let (members, bytes) =
+            (members.clamp(1, MAX_PACK_MEMBERS), limits.pack_bytes.min(MAX_PACK_BYTES));
+        let Some(batch) = self.batches.get_mut(&id) else { return };
+        if batch.is_pack_full(members, bytes) {
+            self.cut_pack(id);
+        }
+    }
+
+    /// What is gathered becomes work.
+    fn cut_pack(&mut self, id: BatchId) {
+        let Some(batch) = self.batches.get_mut(&id) else { return };
+        let members = batch.take_pack();
+        if !members.is_empty() {
+            self.push_work(id, Work::Pack(members));
+        }
+    }
+
+    fn conflict(&mut self, id: BatchId, plan: FilePlan, target: Target) {
+        let Some(batch) = self.batches.get_mut(&id) else { return };
+        batch.pending += 1;
+        let answered = batch.answered;
+        let item = self.next_item();
+        if let Some(answer) = answered {
+            self.decided(id, item, plan, target, answer);
+            return;
+        }
+        self.outbox.push_back(Event::Conflict {
+            batch: id,
+            item,
+            from: (plan.ends.from(), plan.source.clone()),
+            to: (plan.ends.to(), target.attributes.clone()),
+        });
+        self.parked.insert(item, (id, plan, target));
+    }
+
+    fn resolve(&mut self, item: ItemId, answer: Resolution, whole_batch: bool) {
+        let Some((id, plan, target)) = self.parked.remove(&item) else { return };
+        self.decided(id, item, plan, target, answer);
+        if !whole_batch {
+            return;
+        }
+        if let Some(batch) = self.batches.get_mut(&id) {
+            batch.answered = Some(answer);
+            batch.options.on_conflict = policy_of(answer);
+        }
+        let others: Vec<_> = self
+            .parked
+            .iter()
+            .filter(|(_, parked)| parked.0 == id)
+            .map(|(item, _)| *item)
+            .collect();
+        for other in others {
+            if let Some((id, plan, target)) = self.parked.remove(&other) {
+                self.decided(id, other, plan, target, answer);
+            }
+        }
+    }
+
+    /// A conflict has its answer.
+    fn decided(
+        &mut self,
+        id: BatchId,
+        item: ItemId,
+        mut plan: FilePlan,
+        target: Target,
+        answer: Resolution,
+    ) {
+        if let Some(batch) = self.batches.get_mut(&id) {
+            batch.pending -= 1;
+        }
+        match resolve(answer, &plan.source, &target.attributes) {
+            Decision::Send(replace) => {
+                if let FileEnds::Down { victim, .. } = &mut plan.ends {
+                    *victim = target.look.map(|look| look.identity);
+                }
+                if matches!(replace, Replace::This(_)) {
+                    plan.credit = target.attributes.size;
+                }
+                plan.replace = replace;
+                if let Some(batch) = self.batches.get_mut(&id) {
+                    batch.totals.files += 1;
+                    batch.totals.bytes += plan.source.size;
+                    batch.totals_told = false;
+                }
+                self.ready(id, plan);
+            }
+            Decision::Skip(reason) => {
+                let settled = settled(&plan, Outcome::Skipped(reason));
+                self.finished(id, item, settled);
+            }
+            Decision::Unchanged | Decision::Ask | Decision::Compare | Decision::Fail(_) => {
+                unreachable!("an answer sends or skips")
+            }
+        }
+    }
+
+    /// An item is done with.
+    fn finished(&mut self, id: BatchId, item: ItemId, settled: Settled) {
+        let Settled { from, to, source, outcome } = settled;
+        if let Some(batch) = self.batches.get_mut(&id) {
+            batch.count(item, source.as_ref(), &to, &outcome);
+        }
+        self.outbox.push_back(Event::Finished { batch: id, item, from, to, source, outcome });
+    }
+
+    fn cancel_batch(&mut self, id: BatchId) {
+        let Some(batch) = self.batches.get_mut(&id) else { return };
+        if let Some(plan) = batch.plan.take() {
+            plan.abort();
+        }
+        batch.cancelled = true;
+        batch.planned();
+        batch.hold = Hold::Free;
+        batch.cancel.cancel();
+        let held: Vec<_> = batch.held.drain(..).collect();
+        let gathered = batch.take_pack();
+        let (queued, kept): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.queue).into_iter().partition(|work| work.1 == id);
+        self.queue = kept;
+        let waiting = queued.into_iter().map(|(item, _, work)| (item, work)).chain(held);
+        for (item, work) in waiting.collect::<Vec<_>>() {
+            self.drop_work(id, item, work);
+        }
+        if !gathered.is_empty() {
+            let item = self.next_item();
+            if let Some(batch) = self.batches.get_mut(&id) {
+                batch.pending += 1;
+            }
+            self.drop_work(id, item, Work::Pack(gathered));
+        }
+        let parked: Vec<_> = self
+            .parked
+            .iter()
+            .filter(|(_, parked)| parked.0 == id)
+            .map(|(item, _)| *item)
+            .collect();
+        for item in parked {
+            self.cancel_item(item);
+        }
+    }
+
+    fn cancel_item(&mut self, item: ItemId) {
+        if let Some(running) = self.running.get(&item) {
+            running.cancel.cancel();
+        } else if let Some(at) = self.queue.iter().position(|work| work.0 == item) {
+            if let Some((item, id, work)) = self.queue.remove(at) {
+                self.drop_work(id, item, work);
+            }
+        } else if let Some((id, plan, _)) = self.parked.remove(&item) {
+            self.drop_work(id, item, Work::File(plan));
+        }
+    }
+
+    /// Work that is not begun any more.
+    fn drop_work(&mut self, id: BatchId, item: ItemId, work: Work) {
+        if let Some(batch) = self.batches.get_mut(&id) {
+            batch.pending -= 1;
+        }
+        for plan in work.files() {
+            let settled = settled(&plan, Outcome::Skipped(SkipReason::Cancelled));
+            self.finished(id, item, settled);
+        }
+    }
+
+    fn retry(&mut self, item: ItemId) {
+        let found = self.batches.iter_mut().find_map(|(id, batch)| {
+            batch.take_failed(item).map(|files| (*id, batch.options.clone(), files))
+        });
+        let Some((id, options, files)) = found else { return };
+        if let Some(batch) = self.batches.get_mut(&id) {
+            batch.reopen();
+        }
+        let again = plan_again(Arc::clone(&self.context), id, options, files, self.steps.0.clone());
+        self.plans.spawn(again);
+    }
+
+    /// Batches that have nothing left to do get their last steps, and their summary.
+    fn settle_batches(&mut self) {
+        let open: Vec<_> =
+            self.batches.iter().filter(|(_, batch)| batch.is_open()).map(|(id, _)| *id).collect();
+        for id in open {
+            let Some(batch) = self.batches.get_mut(&id) else { continue };
+            if batch.is_planned {
+                self.cut_pack(id);
+            }
+            self.let_go(id);
+            let Some(batch) = self.batches.get_mut(&id) else { continue };
+            if !batch.is_planned || batch.pending > 0 {
+                continue;
+            }
+            if batch.has_folders_to_finish() {
+                self.finish_folders(id);
+                continue;
+            }
+            let summary = batch.close();
+            if let Err(failure) = self.journal.finish(id.0) {
+                tracing::warn!(?failure, "a finished batch stays in the journal");
+            }
+            self.outbox.push_back(Event::Summary { batch: id, summary });
+        }
+        self.batches.retain(|_, batch| batch.is_open() || batch.can_be_retried());
+    }
+
+    /// Ends the hold of a batch when all of it is known, or it was held long enough.
+    fn let_go(&mut self, id: BatchId) {
+        let Some(batch) = self.batches.get_mut(&id) else { return };
+        let Hold::Since(since) = batch.hold else { return };
+        if !batch.is_planned && since.elapsed() < HOLD {
+            return;
+        }
+        if batch.needs_room() {
+            batch.hold = Hold::Asking;
+            self.ask_for_room(id);
+        } else {
+            self.release(id);
+        }
+    }
+
+    fn release(&mut self, id: BatchId) {
+        let Some(batch) = self.batches.get_mut(&id) else { return };
+        batch.hold = Hold::Free;
+        let held = std::mem::take(&mut batch.held);
+        self.queue.extend(held.into_iter().map(|(item, work)| (item, id, work)));
+    }
+
+    fn tick(&mut self) {
+        let told: Vec<_> = self
+            .batches
+            .iter_mut()
+            .filter_map(|(id, batch)| {
+                let totals = batch.untold_totals()?;
+                Some(Event::Planned { batch: *id, totals, complete: batch.is_planned })
+            })
+            .collect();
+        self.outbox.extend(told);
+        self.read_gauges();
+        // A plan that is slow must not keep small files waiting while nothing moves.
+        if self.jobs.is_empty() && self.queue.is_empty() {
+            let waiting: Vec<_> = self.batches.keys().copied().collect();
+            for id in waiting {
+                self.cut_pack(id);
+            }
+        }
+    }
+
+    fn most_jobs(&self) -> usize {
+        FEWEST_JOBS.max(2 * self.context.lanes)
+    }
+}
+
+fn settled(plan: &FilePlan, outcome: Outcome) -> Settled {
+    let source = Some(plan.source.clone());
+    Settled { from: plan.ends.from(), to: plan.ends.to(), source, outcome }
+}
+
+/// The folder that holds a place.
+fn holder(place: &Location) -> Option<Location> {
+    place.parent()
+}

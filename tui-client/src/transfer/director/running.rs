@@ -1,0 +1,123 @@
+//! A job that runs, and what was told of it.
+//!
+//! Invariant: of an item that is told of, `Started` comes first, and only once it moves.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Director;
+use super::jobs::Work;
+use crate::place::Location;
+use crate::transfer::command::{BatchId, Direction, ItemId};
+use crate::transfer::event::{Event, Phase, Transfer};
+use crate::transfer::item::{FilePlan, FolderPlan};
+use crate::transfer::job::Gauge;
+use crate::transfer::upload::PackMember;
+
+pub(super) struct Running {
+    pub(super) batch: BatchId,
+    pub(super) gauge: Arc<Gauge>,
+    pub(super) cancel: CancellationToken,
+    pub(super) work: Work,
+    pub(super) is_group: bool,
+    /// Until it was told.
+    transfer: Option<Transfer>,
+    bytes: u64,
+    told_bytes: u64,
+    told_phase: Phase,
+}
+
+impl Running {
+    pub(super) fn new(batch: BatchId, work: &Work, cancel: CancellationToken) -> Self {
+        let transfer = transfer_of(work);
+        Self {
+            batch,
+            gauge: Arc::default(),
+            cancel,
+            work: work.clone(),
+            is_group: matches!(work, Work::Pack(_)),
+            bytes: transfer.bytes,
+            transfer: Some(transfer),
+            told_bytes: 0,
+            told_phase: Phase::Running,
+        }
+    }
+
+    /// What changed since it was told.
+    fn events(&mut self, item: ItemId) -> Vec<Event> {
+        let Some(resumed) = self.gauge.resumed() else { return Vec::new() };
+        let mut events = Vec::new();
+        if let Some(transfer) = self.transfer.take() {
+            let transfer = Transfer { resumed, ..transfer };
+            events.push(Event::Started { batch: self.batch, item, transfer });
+        }
+        let bytes = self.gauge.acknowledged().min(self.bytes);
+        if bytes != self.told_bytes {
+            self.told_bytes = bytes;
+            events.push(Event::Progress { item, bytes });
+        }
+        let phase = self.gauge.current_phase();
+        if phase != self.told_phase {
+            self.told_phase = phase;
+            events.push(Event::Phase { item, phase });
+        }
+        events
+    }
+
+    /// The same at its end: what was so quick that no tick saw it is told now.
+    pub(super) fn last_events(&mut self, item: ItemId) -> Vec<Event> {
+        let mut events = self.events(item);
+        events.retain(|event| !matches!(event, Event::Phase { .. }));
+        events
+    }
+}
+
+impl Director {
+    /// Tells what changed in everything that runs.
+    pub(super) fn read_gauges(&mut self) {
+        let mut events = Vec::new();
+        for (item, running) in &mut self.running {
+            events.extend(running.events(*item));
+        }
+        self.outbox.extend(events);
+    }
+}
+
+fn transfer_of(work: &Work) -> Transfer {
+    match work {
+        Work::File(plan) => Transfer {
+            direction: plan.ends.direction(),
+            from: plan.ends.from(),
+            to: plan.ends.to(),
+            files: 1,
+            bytes: plan.source.size,
+            resumed: 0,
+        },
+        Work::Pack(members) => {
+            let (direction, from, to) = match members.first() {
+                Some(PackMember::File(FilePlan { ends, .. })) => {
+                    (ends.direction(), above(ends.from()), above(ends.to()))
+                }
+                Some(PackMember::Folder(folder)) => {
+                    let FolderPlan { from, .. } = folder;
+                    (Direction::Upload, from.clone(), folder.to())
+                }
+                None => unreachable!("no pack is empty"),
+            };
+            let files = members.iter().filter(|member| matches!(member, PackMember::File(_)));
+            Transfer {
+                direction,
+                from,
+                to,
+                files: files.count() as u64,
+                bytes: members.iter().map(PackMember::bytes).sum(),
+                resumed: 0,
+            }
+        }
+    }
+}
+
+fn above(place: Location) -> Location {
+    place.parent().unwrap_or(place)
+}

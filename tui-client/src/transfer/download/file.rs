@@ -1,0 +1,369 @@
+//! One file down: take up what is staged, compare, fetch what differs, publish.
+//!
+//! What an earlier run staged is hashed here and compared with the server's row of the version that
+//! is there now; so a resume after a crash, an altered part and an altered source are one case.
+//!
+//! Invariant: a file is published only if every block of one version of it was verified, and only
+//! under the name that was decided about.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use sampan_protocol::block::{BlockIndex, Blocks, root_of_row};
+use sampan_protocol::message::ReadRow;
+use sampan_protocol::{Attributes, BlockHash, EntryKind, ErrorCode, RemotePath, Root};
+
+use super::reading::{Receiving, Row, Setback, request_blocks, source_changed};
+use crate::failure::{Failure, Side, Situation};
+use crate::local::{Condition, Group, Identity, NewFile, Staged, StagingName, free_name};
+use crate::place::{Location, shown};
+use crate::remote::{CallError, Session, persist_on};
+use crate::transfer::decide::Replace;
+use crate::transfer::event::{Outcome, Phase};
+use crate::transfer::item::{Ends, FilePlan, LocalPlace, Settled};
+use crate::transfer::job::{Context, Control, blocking};
+
+/// How often a source that changes is begun again before it is given up.
+const SOURCE_TRIES: u32 = 3;
+/// Workers for each connection: while one's request ends, the other's is answered.
+const WORKERS_PER_LANE: usize = 2;
+/// Blocks that are compared at a time.
+const COMPARE_BLOCKS: u64 = 64;
+/// Comparisons at once: as many as there are hands for hashing, here and there.
+const COMPARISONS: usize = 4;
+/// Frames of a row that may wait.
+const ROW_PARTS: usize = 8;
+
+/// Carries one file down.
+pub(in crate::transfer) async fn download_file(
+    context: &Context,
+    control: &Control,
+    plan: &FilePlan,
+    flush: bool,
+) -> Settled {
+    let Ends::Down { from, to, victim } = &plan.ends else {
+        unreachable!("the engine gives downloads to this job");
+    };
+    let mut download = Download {
+        context,
+        control,
+        from,
+        to: to.clone(),
+        replace: &plan.replace,
+        victim: *victim,
+        source: plan.source.clone(),
+        flush,
+    };
+    let outcome = match download.run().await {
+        Ok(root) => Outcome::Done { moved: control.gauge.moved(), root: Some(root) },
+        Err(failure) => Outcome::Failed(failure),
+    };
+    Settled {
+        from: plan.ends.from(),
+        to: Location::Local(download.to.path()),
+        source: Some(download.source),
+        outcome,
+    }
+}
+
+struct Download<'a> {
+    context: &'a Context,
+    control: &'a Control,
+    from: &'a RemotePath,
+    to: LocalPlace,
+    replace: &'a Replace,
+    victim: Option<Identity>,
+    source: Attributes,
+    flush: bool,
+}
+
+impl Download<'_> {
+    async fn run(&mut self) -> Result<Root, Failure> {
+        if *self.replace == Replace::KeepBoth {
+            self.to = free_local_place(self.to.clone()).await?;
+        }
+        for _ in 0..SOURCE_TRIES {
+            match self.carry().await {
+                Ok(root) => return Ok(root),
+                Err(Setback::Failed(failure)) => {
+                    self.discard_if_useless(&failure).await;
+                    return Err(failure);
+                }
+                Err(Setback::VersionChanged) => {
+                    self.source = self.context.remote.stat(self.from).await?;
+                    if self.source.kind != EntryKind::File {
+                        break;
+                    }
+                }
+            }
+        }
+        let failure = source_changed(self.context, self.from);
+        self.discard_if_useless(&failure).await;
+        Err(failure)
+    }
+
+    /// Carries the version in `source`.
+    async fn carry(&self) -> Result<Root, Setback> {
+        let wrong = |text: String| {
+            let subject = self.context.remote.show(self.from);
+            Setback::Failed(Failure::new(Situation::Unexpected(text), subject))
+        };
+        let blocks = Blocks::of(self.source.size).map_err(|error| wrong(error.to_string()))?;
+        let (staged, resumes) = self.stage().await.map_err(Setback::Failed)?;
+        let staged = Arc::new(staged);
+        let ours = if resumes {
+            self.control.gauge.phase(Phase::Verifying);
+            self.compare(&staged, blocks).await?
+        } else {
+            vec![None; usize::try_from(blocks.count()).unwrap_or(usize::MAX)]
+        };
+        let here = (0_u64..).zip(&ours).filter(|(_, hash)| hash.is_some());
+        let here = here.filter_map(|(block, _)| blocks.length_of(BlockIndex(block))).sum();
+        self.control.gauge.begin(here);
+        self.control.gauge.phase(Phase::Running);
+
+        let receiving = Receiving {
+            context: self.context,
+            control: self.control,
+            path: self.from,
+            version: &self.source.version,
+            blocks,
+            staged: Arc::clone(&staged),
+            flush: self.flush,
+            row: Mutex::new(Row::new(ours, request_blocks(self.context))),
+            dirty: Arc::new(AtomicU64::new(0)),
+            damaged: AtomicU64::new(0),
+        };
+        let row = self.receive(&receiving).await?;
+        drop(receiving);
+        let root = root_of_row(&row, blocks).map_err(|error| wrong(error.to_string()))?;
+        self.control.gauge.phase(Phase::Committing);
+        self.publish(staged).await.map_err(Setback::Failed)?;
+        Ok(root)
+    }
+
+    async fn receive(&self, receiving: &Receiving<'_>) -> Result<Vec<BlockHash>, Setback> {
+        let first = self.context.next_lane();
+        let workers = self.context.lanes * WORKERS_PER_LANE;
+        loop {
+            // A file of no blocks needs no worker; one of few needs no more than there are.
+            let mut working: FuturesUnordered<_> = (0..workers)
+                .map(|worker| receiving.work(self.context.lane(first + worker)))
+                .collect();
+            while !receiving.is_idle()
+                && let Some(ended) = working.next().await
+            {
+                ended?;
+            }
+            if let Some(row) = receiving.whole() {
+                return Ok(row);
+            }
+        }
+    }
+
+    /// The staged file, and whether an earlier run left something in it.
+    async fn stage(&self) -> Result<(Staged, bool), Failure> {
+        let to = self.to.clone();
+        let staging = self.staging();
+        let size = self.source.size;
+        blocking(move || {
+            let new = NewFile { at: &to.at, staging: &staging, size };
+            if let Some(staged) = to.root.resume(new)? {
+                return Ok((staged, true));
+            }
+            let parent = to.at.parent();
+            match to.root.stage(new) {
+                // Its folder went away since it was planned, or was never planned.
+                Err(failure) if failure.situation == Situation::NotFound(Side::Local) => {
+                    make_folders(&to, parent)?;
+                    to.root.stage(new).map(|staged| (staged, false))
+                }
+                staged => staged.map(|staged| (staged, false)),
+            }
+        })
+        .await
+    }
+
+    fn staging(&self) -> StagingName {
+        staging_name(self.context, self.from, &self.to)
+    }
+
+    /// Our hashes of the staged blocks that are the server's too.
+    async fn compare(
+        &self,
+        staged: &Arc<Staged>,
+        blocks: Blocks,
+    ) -> Result<Vec<Option<BlockHash>>, Setback> {
+        let count = blocks.count();
+        let starts = (0..count).step_by(usize::try_from(COMPARE_BLOCKS).unwrap_or(1));
+        let mut parts = futures_util::stream::iter(starts)
+            .map(|first| self.compare_part(staged, first, COMPARE_BLOCKS.min(count - first)))
+            .buffered(COMPARISONS);
+        let mut row = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
+        while let Some(part) = parts.next().await {
+            row.extend(part?);
+        }
+        Ok(row)
+    }
+
+    async fn compare_part(
+        &self,
+        staged: &Arc<Staged>,
+        first: u64,
+        count: u64,
+    ) -> Result<Vec<Option<BlockHash>>, Setback> {
+        let staged = Arc::clone(staged);
+        let hash = blocking(move || {
+            let mut buffer = Vec::new();
+            let blocks = first..first + count;
+            blocks.map(|block| staged.hash_block(BlockIndex(block), &mut buffer)).collect()
+        });
+        let mut ours: Vec<Option<BlockHash>> = hash.await.map_err(Setback::Failed)?;
+        let Some(start) = ours.iter().position(Option::is_some) else { return Ok(ours) };
+        let end = ours.iter().rposition(Option::is_some).unwrap_or(start) + 1;
+        let request = ReadRow {
+            path: self.from.clone(),
+            version: self.source.version.clone(),
+            first: first + start as u64,
+            count: (end - start) as u64,
+            fine: false,
+        };
+        let theirs = self.their_row(&request).await.map_err(|error| {
+            if error.is(ErrorCode::VERSION_CHANGED) {
+                return Setback::VersionChanged;
+            }
+            Setback::Failed(error.about(self.context.remote.show(self.from)))
+        })?;
+        for (ours, theirs) in ours[start..end].iter_mut().zip(theirs) {
+            if *ours != Some(theirs) {
+                *ours = None;
+            }
+        }
+        Ok(ours)
+    }
+
+    async fn their_row(&self, request: &ReadRow) -> Result<Vec<BlockHash>, CallError> {
+        let collect = async |session: Session| {
+            let mut answers = session.stream(request, ROW_PARTS).await?;
+            let mut row = Vec::new();
+            while let Some((part, body)) = answers.next().await? {
+                let (hashes, rest) = body.as_chunks::<{ BlockHash::BYTES }>();
+                if !rest.is_empty()
+                    || (part.first != request.first + row.len() as u64 && !hashes.is_empty())
+                {
+                    return Err(CallError::Malformed("a row's hashes do not follow".to_owned()));
+                }
+                row.extend(hashes.iter().map(|hash| BlockHash(*hash)));
+            }
+            if row.len() as u64 != request.count {
+                return Err(CallError::Malformed("a row has another length".to_owned()));
+            }
+            Ok(row)
+        };
+        persist_on(&self.context.remote.control(), collect).await
+    }
+
+    async fn publish(&self, staged: Arc<Staged>) -> Result<(), Failure> {
+        let to = self.to.clone();
+        let condition = condition(self.replace, self.victim);
+        let (mode, mtime, flush) = (self.source.mode, self.source.mtime, self.flush);
+        let staged = last_holder(staged, &to).await?;
+        blocking(move || {
+            let mut group = Group::new(&to.root, flush);
+            group.add(staged, mode, mtime, condition)?;
+            group.publish().into_iter().collect()
+        })
+        .await
+    }
+
+    /// A staged file that can never be finished must not lie about.
+    async fn discard_if_useless(&self, failure: &Failure) {
+        let useless = matches!(
+            failure.situation,
+            Situation::SourceChanged(_)
+                | Situation::TargetChanged(_)
+                | Situation::NotVerified
+                | Situation::NotFound(Side::Remote)
+                | Situation::PermissionDenied(Side::Remote)
+                | Situation::KindDiffers(_)
+        );
+        if useless && let Err(failure) = discard(self.context, self.from, &self.to).await {
+            tracing::debug!(?failure, "a staged file stays");
+        }
+    }
+}
+
+/// Waits until nothing else holds the staged file: a flush beside may still run.
+async fn last_holder(mut staged: Arc<Staged>, to: &LocalPlace) -> Result<Staged, Failure> {
+    for _ in 0..2 {
+        staged = match Arc::try_unwrap(staged) {
+            Ok(staged) => return Ok(staged),
+            // A flush waits for the one that runs, so it ends after it.
+            Err(held) => {
+                let flushed = Arc::clone(&held);
+                blocking(move || flushed.flush()).await?;
+                held
+            }
+        };
+    }
+    let text = "a staged file is still in use".to_owned();
+    Err(Failure::new(Situation::Unexpected(text), shown(&to.path())))
+}
+
+/// What must be true of the target's name.
+pub(super) fn condition(replace: &Replace, victim: Option<Identity>) -> Condition {
+    match (replace, victim) {
+        (Replace::This(_), Some(victim)) => Condition::Replaces(victim),
+        _ => Condition::Absent,
+    }
+}
+
+/// The name under which `from` is staged on its way to `to`, the same in every run of a journal.
+pub(in crate::transfer) fn staging_name(
+    context: &Context,
+    from: &RemotePath,
+    to: &LocalPlace,
+) -> StagingName {
+    use std::os::unix::ffi::OsStrExt;
+    let target = to.path();
+    let digits = context.keys.staging_digits(&from.to_bytes(), target.as_os_str().as_bytes());
+    StagingName::new(&digits).expect("a journal gives sixteen hexadecimal digits")
+}
+
+/// Removes what is staged for a place.
+pub(in crate::transfer) async fn discard(
+    context: &Context,
+    from: &RemotePath,
+    to: &LocalPlace,
+) -> Result<(), Failure> {
+    let staging = staging_name(context, from, to);
+    let to = to.clone();
+    blocking(move || to.root.discard(&to.at, &staging)).await
+}
+
+/// Makes the folders above a place.
+pub(super) fn make_folders(to: &LocalPlace, parent: Option<RemotePath>) -> Result<(), Failure> {
+    let names = parent.unwrap_or_default();
+    for depth in 1..=names.names().len() {
+        let above = RemotePath::from_names(names.names()[..depth].to_vec()).unwrap_or_default();
+        to.root.make_folder(&above)?;
+    }
+    Ok(())
+}
+
+/// The first name like it that nothing has.
+pub(super) async fn free_local_place(taken: LocalPlace) -> Result<LocalPlace, Failure> {
+    blocking(move || {
+        let invalid = || Failure::new(Situation::InvalidTarget, shown(&taken.path()));
+        let (folder, name) = taken.at.split().ok_or_else(invalid)?;
+        let name = free_name(name, |candidate| {
+            let at = folder.join(candidate).map_err(|_| invalid())?;
+            taken.root.look(&at).map(|look| look.is_some())
+        })?;
+        let at = folder.join(&name).map_err(|_| invalid())?;
+        Ok(LocalPlace { root: taken.root.clone(), at })
+    })
+    .await
+}

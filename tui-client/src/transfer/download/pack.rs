@@ -1,0 +1,210 @@
+//! Many small files down in one request, published together.
+//!
+//! Invariant: a member is published only if it is whole, was asked for, and has the root that the
+//! server read; a name that comes from the server is only ever one of the request's numbers (S1, S7).
+
+use bytes::Bytes;
+use sampan_protocol::message::{Member, MemberOutcome, PackFile, ReadPack};
+use sampan_protocol::{ErrorCode, RemotePath, Root};
+
+use super::file::{condition, make_folders, staging_name};
+use crate::failure::{Failure, Side, Situation};
+use crate::local::{Group, StagingName, Whole};
+use crate::remote::{CallError, Session, persist_on, refused};
+use crate::transfer::event::{Outcome, Phase};
+use crate::transfer::item::{Ends, FilePlan, LocalPlace, Settled};
+use crate::transfer::job::{Context, Control, blocking};
+
+/// Pages of the answer that may wait: what one request of 8 MiB comes to.
+const PAGES: usize = 16;
+
+/// What became of a pack.
+#[derive(Debug, Default)]
+pub(in crate::transfer) struct PackReport {
+    /// Files that are done with, for better or worse.
+    pub(in crate::transfer) settled: Vec<(FilePlan, Settled)>,
+    /// Files that are others by now; to be looked at again.
+    pub(in crate::transfer) changed: Vec<FilePlan>,
+}
+
+/// Carries a pack down. All its files go below one root.
+pub(in crate::transfer) async fn download_pack(
+    context: &Context,
+    control: &Control,
+    lane: usize,
+    plans: Vec<FilePlan>,
+    flush: bool,
+) -> PackReport {
+    control.gauge.begin(0);
+    control.gate().await;
+    control.gauge.phase(Phase::Running);
+    let bytes: u64 = plans.iter().map(|plan| plan.source.size).sum();
+    let blocks = usize::try_from(bytes >> 20).unwrap_or(usize::MAX).saturating_add(1);
+    let _memory = context.memory.reserve(blocks).await;
+    context.pace.take(bytes).await;
+
+    let files = plans.iter().map(|plan| {
+        let (from, _) = ends(plan);
+        PackFile { path: from.clone(), version: plan.source.version.clone() }
+    });
+    let request = ReadPack { files: files.collect() };
+    let fetch = |session: Session| fetch(session, &request, control);
+    let fetched = persist_on(&context.lane(lane), fetch).await;
+    let mut report = PackReport::default();
+    let contents = match fetched {
+        Ok(contents) => contents,
+        Err(error) => {
+            for plan in plans {
+                let situation = error.clone().about("").situation;
+                report.settled.push(failed(context, plan, situation));
+            }
+            return report;
+        }
+    };
+    control.gauge.phase(Phase::Committing);
+    let mut arrived = Vec::new();
+    for (plan, content) in plans.into_iter().zip(contents) {
+        match content {
+            Content::Missing => {
+                let text = "the server did not send it".to_owned();
+                report.settled.push(failed(context, plan, Situation::Unexpected(text)));
+            }
+            Content::Refused(ErrorCode::VERSION_CHANGED, _) => report.changed.push(plan),
+            Content::Refused(_, situation) => report.settled.push(failed(context, plan, situation)),
+            Content::File { bytes, .. } if bytes.len() as u64 != plan.source.size => {
+                report.changed.push(plan);
+            }
+            Content::File { bytes, root } => {
+                let (from, to) = ends(&plan);
+                let staging = staging_name(context, from, to);
+                arrived.push(Arrived { plan, bytes, root, staging });
+            }
+        }
+    }
+    let published = blocking(move || Ok(publish(arrived, flush))).await;
+    for (plan, root, result) in published.unwrap_or_default() {
+        let outcome = match result {
+            Ok(()) => {
+                control.gauge.add_acknowledged(plan.source.size);
+                Outcome::Done { moved: plan.source.size, root: Some(root) }
+            }
+            Err(failure) => Outcome::Failed(failure),
+        };
+        let settled = settled(&plan, outcome);
+        report.settled.push((plan, settled));
+    }
+    report
+}
+
+fn ends(plan: &FilePlan) -> (&RemotePath, &LocalPlace) {
+    match &plan.ends {
+        Ends::Down { from, to, .. } => (from, to),
+        Ends::Up { .. } => unreachable!("the engine gives downloads to this job"),
+    }
+}
+
+fn settled(plan: &FilePlan, outcome: Outcome) -> Settled {
+    let source = Some(plan.source.clone());
+    Settled { from: plan.ends.from(), to: plan.ends.to(), source, outcome }
+}
+
+fn failed(context: &Context, plan: FilePlan, situation: Situation) -> (FilePlan, Settled) {
+    let failure = Failure::new(situation, context.remote.show(ends(&plan).0));
+    let settled = settled(&plan, Outcome::Failed(failure));
+    (plan, settled)
+}
+
+/// What came of one member.
+#[derive(Clone)]
+enum Content {
+    Missing,
+    Refused(ErrorCode, Situation),
+    File { bytes: Bytes, root: Root },
+}
+
+async fn fetch(
+    session: Session,
+    request: &ReadPack,
+    control: &Control,
+) -> Result<Vec<Content>, CallError> {
+    let mut answers = session.stream(request, PAGES).await?;
+    let mut contents = vec![Content::Missing; request.files.len()];
+    while let Some((page, mut body)) = answers.next().await? {
+        control.gauge.add_moved(body.len() as u64);
+        for Member { index, outcome } in page.members {
+            let content = match outcome {
+                MemberOutcome::Refused(refusal) => {
+                    Content::Refused(refusal.code, refused(&refusal))
+                }
+                MemberOutcome::File { size, root } => {
+                    let size = usize::try_from(size).ok().filter(|size| *size <= body.len());
+                    let text = "a pack's members are longer than its body".to_owned();
+                    let bytes = body.split_to(size.ok_or(CallError::Malformed(text))?);
+                    Content::File { bytes, root }
+                }
+            };
+            let place = usize::try_from(index).ok().and_then(|at| contents.get_mut(at));
+            let text = "a pack holds a member that was not asked for".to_owned();
+            *place.ok_or(CallError::Malformed(text))? = content;
+        }
+    }
+    Ok(contents)
+}
+
+struct Arrived {
+    plan: FilePlan,
+    bytes: Bytes,
+    root: Root,
+    staging: StagingName,
+}
+
+/// Writes, flushes and names all that arrived; answers for each.
+fn publish(arrived: Vec<Arrived>, flush: bool) -> Vec<(FilePlan, Root, Result<(), Failure>)> {
+    let Some(first) = arrived.first() else { return Vec::new() };
+    let mut group = Group::new(&ends(&first.plan).1.root, flush);
+    let mut results = Vec::with_capacity(arrived.len());
+    let mut taken_in = Vec::new();
+    for Arrived { plan, bytes, root, staging } in arrived {
+        let put = put(&mut group, &plan, &bytes, root, &staging);
+        if put.is_ok() {
+            taken_in.push(results.len());
+        }
+        results.push((plan, root, put));
+    }
+    for (place, published) in taken_in.into_iter().zip(group.publish()) {
+        results[place].2 = published;
+    }
+    results
+}
+
+fn put(
+    group: &mut Group,
+    plan: &FilePlan,
+    bytes: &Bytes,
+    root: Root,
+    staging: &StagingName,
+) -> Result<(), Failure> {
+    let (_, to) = ends(plan);
+    if blake3::hash(bytes).as_bytes() != root.as_bytes() {
+        return Err(Failure::new(Situation::NotVerified, crate::place::shown(&to.path())));
+    }
+    let Ends::Down { victim, .. } = &plan.ends else {
+        unreachable!("the engine gives downloads to this job");
+    };
+    let whole = Whole {
+        at: &to.at,
+        staging,
+        content: bytes,
+        mode: plan.source.mode,
+        mtime: plan.source.mtime,
+        condition: condition(&plan.replace, *victim),
+    };
+    match group.put(&whole) {
+        // Its folder went away since it was planned.
+        Err(failure) if failure.situation == Situation::NotFound(Side::Local) => {
+            make_folders(to, to.at.parent())?;
+            group.put(&whole)
+        }
+        put => put,
+    }
+}

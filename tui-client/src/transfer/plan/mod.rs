@@ -1,0 +1,234 @@
+//! From what a person ordered to files and folders: walk, look at the other side, decide.
+//!
+//! A plan runs beside the transfers: what it finds is handed over step by step, and the listings of
+//! the other side are asked for ahead. Nothing is decided that was not looked at.
+//!
+//! Invariant: everything found is named by a step: carried, there already, left out, or failed.
+
+mod compare;
+mod download;
+mod remote;
+mod upload;
+
+use std::sync::Arc;
+
+use sampan_protocol::Attributes;
+use tokio::sync::mpsc;
+
+use super::command::{Batch, BatchId, Links, Options, Route};
+use super::decide::{Decision, Policy, Replace, conflict, decide};
+use super::event::{Outcome, SkipReason};
+use super::item::{Ends, FilePlan, FolderPlan, Settled};
+use super::job::{Context, blocking};
+use crate::failure::{Failure, Side};
+use crate::local::{Look, look, look_through};
+use crate::place::Location;
+
+/// Steps that may wait for the engine.
+pub(super) const STEPS: usize = 1024;
+/// Listings of the other side that are asked for at once.
+const LISTINGS: usize = 16;
+
+/// What a plan finds.
+#[derive(Debug)]
+pub(super) enum PlanStep {
+    /// Carry it.
+    File(FilePlan),
+    /// Its target exists and differs: someone must say what to do.
+    Conflict(FilePlan, Target),
+    /// Make it, and give it its mode and time once its contents are there.
+    Folder(FolderPlan),
+    /// Needs no work.
+    Settled(Settled),
+    /// Everything was found, or the plan failed as a whole. Nothing follows.
+    Ended(Result<(), Failure>),
+}
+
+/// What lies at a target.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) attributes: Attributes,
+    /// If it is on this machine.
+    pub(super) look: Option<Look>,
+}
+
+/// Where a plan tells its steps.
+pub(super) type Steps = mpsc::Sender<(BatchId, PlanStep)>;
+
+/// Plans `batch`.
+pub(super) async fn plan(context: Arc<Context>, id: BatchId, batch: Batch, steps: Steps) {
+    let planner = Planner { context, options: batch.options, batch: id, steps };
+    let ended = match batch.route {
+        Route::Upload { sources, target } => upload::plan(&planner, sources, target).await,
+        Route::Download { sources, target } => download::plan(&planner, sources, target).await,
+    };
+    planner.end(ended).await;
+}
+
+/// Looks again at files that failed, and decides anew.
+pub(super) async fn plan_again(
+    context: Arc<Context>,
+    id: BatchId,
+    options: Options,
+    files: Vec<FilePlan>,
+    steps: Steps,
+) {
+    let planner = Planner { context, options, batch: id, steps };
+    let again = async {
+        for file in files {
+            planner.again(file.ends).await?;
+        }
+        Ok(())
+    };
+    let ended = again.await;
+    planner.end(ended).await;
+}
+
+/// Why a plan ends before its end.
+enum Ended {
+    Failed(Failure),
+    /// The batch was cancelled.
+    NobodyListens,
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+struct Planner {
+    context: Arc<Context>,
+    options: Options,
+    batch: BatchId,
+    steps: Steps,
+}
+
+impl Planner {
+    async fn tell(&self, step: PlanStep) -> Result<(), Ended> {
+        self.steps.send((self.batch, step)).await.map_err(|_| Ended::NobodyListens)
+    }
+
+    async fn end(&self, ended: Result<(), Ended>) {
+        let result = match ended {
+            Ok(()) => Ok(()),
+            Err(Ended::Failed(failure)) => Err(failure),
+            Err(Ended::NobodyListens) => return,
+        };
+        // If nobody listens by now, nobody minds.
+        let _ = self.tell(PlanStep::Ended(result)).await;
+    }
+
+    /// Looks at both ends of a file and decides about it.
+    async fn again(&self, ends: Ends) -> Result<(), Ended> {
+        let (from, to) = (ends.from(), ends.to());
+        match self.look_at_ends(&ends).await {
+            Ok((source, target)) => self.file(source, ends, target).await,
+            Err(failure) => self.fail(from, to, failure).await,
+        }
+    }
+
+    async fn look_at_ends(&self, ends: &Ends) -> Result<(Attributes, Option<Target>), Failure> {
+        let remote = &self.context.remote;
+        match ends {
+            Ends::Up { from, links, to } => {
+                let (path, follow) = (from.clone(), *links == Links::Follow);
+                let looked =
+                    blocking(move || if follow { look_through(&path) } else { look(&path) });
+                let source = looked.await?.attributes();
+                let target = remote.stat_if_there(to).await?;
+                Ok((source, target.map(|attributes| Target { attributes, look: None })))
+            }
+            Ends::Down { from, to, .. } => {
+                let source = remote.stat(from).await?;
+                let to = to.clone();
+                let look = blocking(move || to.root.look(&to.at)).await?;
+                let target =
+                    look.map(|look| Target { attributes: look.attributes(), look: Some(look) });
+                Ok((source, target))
+            }
+        }
+    }
+
+    async fn settle(
+        &self,
+        from: Location,
+        to: Location,
+        source: Option<Attributes>,
+        outcome: Outcome,
+    ) -> Result<(), Ended> {
+        self.tell(PlanStep::Settled(Settled { from, to, source, outcome })).await
+    }
+
+    async fn fail(&self, from: Location, to: Location, failure: Failure) -> Result<(), Ended> {
+        self.settle(from, to, None, Outcome::Failed(failure)).await
+    }
+
+    /// Decides about a file whose target is `target`, if there is one.
+    async fn file(
+        &self,
+        source: Attributes,
+        ends: Ends,
+        target: Option<Target>,
+    ) -> Result<(), Ended> {
+        let side = match ends {
+            Ends::Up { .. } => Side::Remote,
+            Ends::Down { .. } => Side::Local,
+        };
+        let Options { on_conflict, checksum, .. } = self.options;
+        let policy = Policy { on_conflict, checksum, side };
+        let attributes = target.as_ref().map(|target| &target.attributes);
+        let mut decision = decide(policy, &source, attributes);
+        if decision == Decision::Compare
+            && let Some(target) = attributes
+        {
+            decision = match compare::is_equal(&self.context, &ends).await {
+                Ok(true) => Decision::Unchanged,
+                Ok(false) => conflict(policy, &source, target),
+                Err(failure) => return self.fail(ends.from(), ends.to(), failure).await,
+            };
+        }
+        self.decided(decision, source, ends, target).await
+    }
+
+    async fn decided(
+        &self,
+        decision: Decision,
+        source: Attributes,
+        mut ends: Ends,
+        target: Option<Target>,
+    ) -> Result<(), Ended> {
+        let (from, to) = (ends.from(), ends.to());
+        let outcome = match (decision, target) {
+            (Decision::Send(_) | Decision::Ask | Decision::Compare, _) if self.options.dry_run => {
+                Outcome::Skipped(SkipReason::DryRun)
+            }
+            (Decision::Send(replace), target) => {
+                let credit = target.as_ref().map(|target| target.attributes.size);
+                if let Ends::Down { victim, .. } = &mut ends {
+                    *victim = target.and_then(|target| target.look).map(|look| look.identity);
+                }
+                let credit = credit.filter(|_| matches!(replace, Replace::This(_)));
+                let credit = credit.unwrap_or_default();
+                let plan = FilePlan { source, ends, replace, credit };
+                return self.tell(PlanStep::File(plan)).await;
+            }
+            (Decision::Ask | Decision::Compare, Some(target)) => {
+                let plan = FilePlan { source, ends, replace: Replace::Nothing, credit: 0 };
+                return self.tell(PlanStep::Conflict(plan, target)).await;
+            }
+            (Decision::Ask | Decision::Compare, None) | (Decision::Unchanged, _) => {
+                Outcome::Unchanged
+            }
+            (Decision::Skip(reason), _) => Outcome::Skipped(reason),
+            (Decision::Fail(situation), _) => {
+                let subject = match &to {
+                    Location::Local(path) => super::item::subject(path),
+                    Location::Remote(path) => self.context.remote.show(path),
+                };
+                Outcome::Failed(Failure::new(situation, subject))
+            }
+        };
+        self.settle(from, to, Some(source), outcome).await
+    }
+}

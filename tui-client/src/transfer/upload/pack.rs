@@ -1,0 +1,353 @@
+//! Many small files and folders up in one request.
+//!
+//! All members are read, hashed and checked before the first is sent, straight into the frames that
+//! carry them; the same frames and the same change key are sent again if the link breaks.
+//!
+//! Invariant: a member's root is that of bytes read from a file that stood still.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sampan_protocol::limits::MAX_PACK_MEMBER_BYTES;
+use sampan_protocol::message::{self, Pack, PackMemberKind, PackResult};
+use sampan_protocol::{Attributes, ChangeKey, Root};
+
+use crate::failure::{Failure, Side, Situation};
+use crate::local::Source;
+use crate::remote::{CallError, Session, persist_on, refused};
+use crate::transfer::event::{Outcome, Phase};
+use crate::transfer::item::{Ends, FilePlan, FolderPlan, FolderTarget, Settled};
+use crate::transfer::job::{Context, Control, blocking};
+
+/// How often a file that changes is read again before it is given up.
+const SOURCE_TRIES: u32 = 3;
+/// Bytes of a frame's header kept for names; the body holds the files.
+const HEADER_BYTES: usize = 512 << 10;
+/// About what a member takes in a header beside its path: root, sizes, times, field names.
+const MEMBER_BYTES: usize = 192;
+/// Frames of the answer that may wait.
+const ANSWERS: usize = 8;
+
+/// What a pack may carry.
+#[derive(Clone, Debug)]
+pub(in crate::transfer) enum PackMember {
+    File(FilePlan),
+    Folder(FolderPlan),
+}
+
+/// What became of a pack.
+#[derive(Debug, Default)]
+pub(in crate::transfer) struct PackReport {
+    /// Files that are done with, for better or worse.
+    pub(in crate::transfer) settled: Vec<(FilePlan, Settled)>,
+    /// Folders that could not be made.
+    pub(in crate::transfer) folders: Vec<(FolderPlan, Failure)>,
+    /// Files that are too large for a pack by now.
+    pub(in crate::transfer) grown: Vec<FilePlan>,
+}
+
+/// Carries a pack up.
+pub(in crate::transfer) async fn upload_pack(
+    context: &Context,
+    control: &Control,
+    lane: usize,
+    members: Vec<PackMember>,
+) -> PackReport {
+    control.gauge.begin(0);
+    control.gate().await;
+    control.gauge.phase(Phase::Running);
+    let bytes: u64 = members.iter().map(PackMember::bytes).sum();
+    let blocks = usize::try_from(bytes >> 20).unwrap_or(usize::MAX).saturating_add(1);
+    let _memory = context.memory.reserve(blocks).await;
+    context.pace.take(bytes).await;
+
+    let most = usize::try_from(context.remote.limits().body_bytes).unwrap_or(usize::MAX);
+    let gathered = match blocking(move || Ok(gather(members, most))).await {
+        Ok(gathered) => gathered,
+        Err(failure) => unreachable!("reading a pack names its failures: {failure:?}"),
+    };
+    let Gathered { frames, sent, mut report } = gathered;
+    if sent.is_empty() {
+        return report;
+    }
+    let frames: Arc<[Frame]> = frames.into();
+    let change = context.remote.begin_change();
+    let key = change.key();
+    let send = |session| {
+        let frames = Arc::clone(&frames);
+        async move { send(&session, key, &frames, control).await }
+    };
+    let answered = persist_on(&context.lane(lane), send).await;
+    match answered {
+        Ok(results) => report.take_results(context, control, sent, results),
+        Err(error) => report.take_error(context, sent, &error),
+    }
+    report
+}
+
+impl PackMember {
+    /// Bytes of its content.
+    pub(in crate::transfer) fn bytes(&self) -> u64 {
+        match self {
+            Self::File(plan) => plan.source.size,
+            Self::Folder(_) => 0,
+        }
+    }
+}
+
+struct Frame {
+    members: Vec<message::PackMember>,
+    body: Bytes,
+}
+
+/// A member that was sent, in the order of their numbers.
+enum Sent {
+    File { plan: FilePlan, source: Attributes, root: Root },
+    Folder(FolderPlan),
+}
+
+struct Gathered {
+    frames: Vec<Frame>,
+    sent: Vec<Sent>,
+    report: PackReport,
+}
+
+/// Reads everything into frames of at most `most` bytes.
+fn gather(members: Vec<PackMember>, most: usize) -> Gathered {
+    let mut gathering = Gathering::new(most);
+    for member in members {
+        match member {
+            PackMember::Folder(folder) => gathering.add_folder(folder),
+            PackMember::File(plan) => gathering.add_file(plan),
+        }
+    }
+    gathering.cut();
+    gathering.gathered
+}
+
+struct Gathering {
+    most: usize,
+    members: Vec<message::PackMember>,
+    header: usize,
+    body: Vec<u8>,
+    gathered: Gathered,
+}
+
+enum Read {
+    Whole(Attributes, Root),
+    /// It is too large for a pack by now.
+    Grown(Attributes),
+}
+
+impl Gathering {
+    fn new(most: usize) -> Self {
+        let report = PackReport::default();
+        let gathered = Gathered { frames: Vec::new(), sent: Vec::new(), report };
+        Self { most, members: Vec::new(), header: 0, body: Vec::new(), gathered }
+    }
+
+    fn add_folder(&mut self, folder: FolderPlan) {
+        let FolderTarget::Remote(path) = &folder.target else {
+            unreachable!("the engine gives remote folders to this job");
+        };
+        let member = message::PackMember {
+            path: path.clone(),
+            mode: folder.source.mode,
+            kind: PackMemberKind::Folder {},
+        };
+        self.push(member);
+        self.gathered.sent.push(Sent::Folder(folder));
+    }
+
+    fn add_file(&mut self, mut plan: FilePlan) {
+        let Ends::Up { from, links, to } = &plan.ends else {
+            unreachable!("the engine gives uploads to this job");
+        };
+        let (from, links, to) = (from.clone(), *links, to.clone());
+        let start = self.body.len();
+        let read = self.read(&from, links);
+        match read {
+            Ok(Read::Whole(source, root)) => {
+                let kind = PackMemberKind::File {
+                    size: source.size,
+                    mtime: source.mtime,
+                    root,
+                    if_target: plan.replace.precondition(),
+                };
+                let member = message::PackMember { path: to, mode: source.mode, kind };
+                self.push(member);
+                self.gathered.sent.push(Sent::File { plan, source, root });
+            }
+            Ok(Read::Grown(source)) => {
+                plan.source = source;
+                self.gathered.report.grown.push(plan);
+            }
+            Err(failure) => {
+                self.body.truncate(start);
+                let settled = settle(&plan, None, Outcome::Failed(failure));
+                self.gathered.report.settled.push((plan, settled));
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        from: &std::path::Path,
+        links: crate::transfer::command::Links,
+    ) -> Result<Read, Failure> {
+        for _ in 0..SOURCE_TRIES {
+            let source = Source::open(from, links)?;
+            let attributes = source.attributes();
+            if attributes.size > MAX_PACK_MEMBER_BYTES {
+                return Ok(Read::Grown(attributes));
+            }
+            let size = usize::try_from(attributes.size).unwrap_or(usize::MAX);
+            if self.body.len() + size > self.most {
+                self.cut();
+            }
+            let start = self.body.len();
+            self.body.resize(start + size, 0);
+            let read = source.read_at(&mut self.body[start..], 0);
+            match read {
+                Ok(()) if source.is_still()? => {
+                    let root = Root(*blake3::hash(&self.body[start..]).as_bytes());
+                    return Ok(Read::Whole(attributes, root));
+                }
+                Ok(()) => {}
+                Err(failure) if matches!(failure.situation, Situation::SourceChanged(_)) => {}
+                Err(failure) => return Err(failure),
+            }
+            self.body.truncate(start);
+        }
+        Err(Failure::new(Situation::SourceChanged(Side::Local), crate::place::shown(from)))
+    }
+
+    fn push(&mut self, member: message::PackMember) {
+        let header = MEMBER_BYTES
+            + member.path.names().iter().map(|name| name.as_bytes().len() + 3).sum::<usize>();
+        self.header += header;
+        self.members.push(member);
+        if self.header > HEADER_BYTES {
+            self.cut();
+        }
+    }
+
+    /// Ends a frame.
+    fn cut(&mut self) {
+        self.header = 0;
+        if self.members.is_empty() {
+            return;
+        }
+        let members = std::mem::take(&mut self.members);
+        let body = Bytes::from(std::mem::take(&mut self.body));
+        self.gathered.frames.push(Frame { members, body });
+    }
+}
+
+async fn send(
+    session: &Session,
+    change: ChangeKey,
+    frames: &[Frame],
+    control: &Control,
+) -> Result<Vec<PackResult>, CallError> {
+    let call = session.begin::<Pack>(ANSWERS)?;
+    for (number, frame) in frames.iter().enumerate() {
+        let pack = Pack { change, members: frame.members.clone() };
+        call.send(&pack, frame.body.clone(), number + 1 == frames.len()).await?;
+        control.gauge.add_moved(frame.body.len() as u64);
+    }
+    control.gauge.phase(Phase::Committing);
+    let mut answers = call.answers();
+    let mut results = Vec::new();
+    while let Some((answer, _)) = answers.next().await? {
+        results.extend(answer.results);
+    }
+    Ok(results)
+}
+
+fn settle(plan: &FilePlan, source: Option<Attributes>, outcome: Outcome) -> Settled {
+    Settled { from: plan.ends.from(), to: plan.ends.to(), source, outcome }
+}
+
+impl PackReport {
+    fn take_results(
+        &mut self,
+        context: &Context,
+        control: &Control,
+        sent: Vec<Sent>,
+        results: Vec<PackResult>,
+    ) {
+        let mut answers: Vec<Option<PackResult>> = vec![None; sent.len()];
+        for result in results {
+            let place = usize::try_from(result.index).ok().and_then(|at| answers.get_mut(at));
+            if let Some(place) = place {
+                *place = Some(result);
+            }
+        }
+        for (sent, answer) in sent.into_iter().zip(answers) {
+            let failure = match answer {
+                Some(PackResult { attributes: Some(_), .. }) => None,
+                Some(PackResult { refusal: Some(refusal), .. }) => Some(refused(&refusal)),
+                Some(_) | None => {
+                    let text = "the server did not say what became of it".to_owned();
+                    Some(Situation::Unexpected(text))
+                }
+            };
+            match (sent, failure) {
+                (Sent::Folder(_), None) => {}
+                (Sent::Folder(folder), Some(situation)) => {
+                    let failure = about_folder(context, &folder, situation);
+                    self.folders.push((folder, failure));
+                }
+                (Sent::File { plan, source, root }, None) => {
+                    control.gauge.add_acknowledged(source.size);
+                    let outcome = Outcome::Done { moved: source.size, root: Some(root) };
+                    let settled = settle(&plan, Some(source), outcome);
+                    self.settled.push((plan, settled));
+                }
+                (Sent::File { plan, source, .. }, Some(situation)) => {
+                    let failure = about_file(context, &plan, situation);
+                    let settled = settle(&plan, Some(source), Outcome::Failed(failure));
+                    self.settled.push((plan, settled));
+                }
+            }
+        }
+    }
+
+    fn take_error(&mut self, context: &Context, sent: Vec<Sent>, error: &CallError) {
+        for sent in sent {
+            let situation = error.clone().about("").situation;
+            match sent {
+                Sent::Folder(folder) => {
+                    let failure = about_folder(context, &folder, situation);
+                    self.folders.push((folder, failure));
+                }
+                Sent::File { plan, source, .. } => {
+                    let failure = about_file(context, &plan, situation);
+                    let settled = settle(&plan, Some(source), Outcome::Failed(failure));
+                    self.settled.push((plan, settled));
+                }
+            }
+        }
+    }
+}
+
+fn about_file(context: &Context, plan: &FilePlan, situation: Situation) -> Failure {
+    // What was decided about is not there any more, or something else is.
+    let situation = match situation {
+        Situation::Exists(Side::Remote) => Situation::TargetChanged(Side::Remote),
+        other => other,
+    };
+    match &plan.ends {
+        Ends::Up { to, .. } => Failure::new(situation, context.remote.show(to)),
+        Ends::Down { from, .. } => Failure::new(situation, context.remote.show(from)),
+    }
+}
+
+fn about_folder(context: &Context, folder: &FolderPlan, situation: Situation) -> Failure {
+    let subject = match &folder.target {
+        FolderTarget::Remote(path) => context.remote.show(path),
+        FolderTarget::Local(place) => crate::place::shown(&place.path()).to_string(),
+    };
+    Failure::new(situation, subject)
+}
