@@ -92,6 +92,11 @@ impl Engine {
         self.commands.send(command).await.map_err(|_| ended())
     }
 
+    /// For those who tell it from elsewhere.
+    pub fn commands(&self) -> mpsc::Sender<Command> {
+        self.commands.clone()
+    }
+
     /// Tells it what to do without ever waiting; false if too many commands wait, or it has ended.
     pub fn try_send(&self, command: Command) -> bool {
         self.commands.try_send(command).is_ok()

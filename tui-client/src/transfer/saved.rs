@@ -64,7 +64,7 @@ pub(super) fn write(batch: &Batch) -> Option<Vec<u8>> {
     rmp_serde::to_vec(&saved).ok()
 }
 
-fn number<T: PartialEq>(all: &[T], one: T) -> u8 {
+fn number<T: PartialEq + Copy>(all: &[T], one: T) -> u8 {
     all.iter().position(|each| *each == one).and_then(|at| u8::try_from(at).ok()).unwrap_or(0)
 }
 

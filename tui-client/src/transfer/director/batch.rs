@@ -35,6 +35,7 @@ pub(super) enum Hold {
     Free,
 }
 
+#[allow(clippy::struct_excessive_bools)] // each is a fact of its own, and none excludes another
 pub(super) struct BatchState {
     pub(super) options: Options,
     pub(super) is_upload: bool,

@@ -35,7 +35,7 @@ use super::decide::{Decision, Replace, policy_of, resolve};
 use super::event::{Event, Outcome, SkipReason};
 use super::item::{Ends as FileEnds, FilePlan, Settled};
 use super::job::Context;
-use super::plan::{PlanStep, STEPS, Target, plan, plan_again};
+use super::plan::{PlanStep, STEPS, Steps, Target, plan, plan_again};
 use super::saved;
 use super::upload::PackMember;
 use crate::place::Location;
@@ -59,6 +59,7 @@ pub(super) struct Ends {
     pub(super) stop: CancellationToken,
 }
 
+#[allow(clippy::large_enum_variant)] // lives for one turn of the loop
 enum Happened {
     Stop,
     Command(Option<Command>),
@@ -75,7 +76,9 @@ pub(super) struct Director {
     context: Arc<Context>,
     journal: Journal,
     ends: Ends,
-    steps: (mpsc::Sender<(BatchId, PlanStep)>, mpsc::Receiver<(BatchId, PlanStep)>),
+    /// For plans.
+    step_sender: Steps,
+    steps: mpsc::Receiver<(BatchId, PlanStep)>,
     plans: JoinSet<()>,
     jobs: JoinSet<JobEnd>,
     batches: BTreeMap<BatchId, BatchState>,
@@ -95,11 +98,13 @@ impl Director {
         ends: Ends,
         resumed: Vec<(BatchId, Batch)>,
     ) -> Self {
+        let (step_sender, steps) = mpsc::channel(STEPS);
         let mut director = Self {
             context,
             journal,
             ends,
-            steps: mpsc::channel(STEPS),
+            step_sender,
+            steps,
             plans: JoinSet::new(),
             jobs: JoinSet::new(),
             batches: BTreeMap::new(),
@@ -138,7 +143,7 @@ impl Director {
                     }
                     Err(_) => Happened::NobodyLooks,
                 },
-                step = self.steps.1.recv(), if takes_steps => Happened::Step(step),
+                step = self.steps.recv(), if takes_steps => Happened::Step(step),
                 Some(ended) = self.jobs.join_next(), if !self.jobs.is_empty() => {
                     Happened::Job(ended)
                 }
@@ -187,7 +192,7 @@ impl Director {
 
     fn take_more_steps(&mut self) {
         for _ in 0..STEPS {
-            match self.steps.1.try_recv() {
+            match self.steps.try_recv() {
                 Ok((batch, step)) => self.step(batch, step),
                 Err(_) => return,
             }
@@ -227,7 +232,7 @@ impl Director {
 
     fn begin(&mut self, id: BatchId, batch: Batch) {
         self.batches.insert(id, BatchState::new(&batch, Instant::now()));
-        let plan = plan(Arc::clone(&self.context), id, batch, self.steps.0.clone());
+        let plan = plan(Arc::clone(&self.context), id, batch, self.step_sender.clone());
         let handle = self.plans.spawn(plan);
         if let Some(state) = self.batches.get_mut(&id) {
             state.plan = Some(handle);
@@ -333,7 +338,7 @@ impl Director {
         let answered = batch.answered;
         let item = self.next_item();
         if let Some(answer) = answered {
-            self.decided(id, item, plan, target, answer);
+            self.decided(id, item, plan, &target, answer);
             return;
         }
         self.outbox.push_back(Event::Conflict {
@@ -347,7 +352,7 @@ impl Director {
 
     fn resolve(&mut self, item: ItemId, answer: Resolution, whole_batch: bool) {
         let Some((id, plan, target)) = self.parked.remove(&item) else { return };
-        self.decided(id, item, plan, target, answer);
+        self.decided(id, item, plan, &target, answer);
         if !whole_batch {
             return;
         }
@@ -363,7 +368,7 @@ impl Director {
             .collect();
         for other in others {
             if let Some((id, plan, target)) = self.parked.remove(&other) {
-                self.decided(id, other, plan, target, answer);
+                self.decided(id, other, plan, &target, answer);
             }
         }
     }
@@ -374,7 +379,7 @@ impl Director {
         id: BatchId,
         item: ItemId,
         mut plan: FilePlan,
-        target: Target,
+        target: &Target,
         answer: Resolution,
     ) {
         if let Some(batch) = self.batches.get_mut(&id) {
@@ -482,7 +487,8 @@ impl Director {
         if let Some(batch) = self.batches.get_mut(&id) {
             batch.reopen();
         }
-        let again = plan_again(Arc::clone(&self.context), id, options, files, self.steps.0.clone());
+        let again =
+            plan_again(Arc::clone(&self.context), id, options, files, self.step_sender.clone());
         self.plans.spawn(again);
     }
 

@@ -105,13 +105,14 @@ impl Base {
                 }
                 _ => (target, None),
             };
-            let root = match dry_run {
-                false => Some(TargetRoot::create(&path)?),
-                true => match TargetRoot::open(&path) {
+            let root = if dry_run {
+                match TargetRoot::open(&path) {
                     Ok(root) => Some(root),
                     Err(failure) if matches!(failure.situation, Situation::NotFound(_)) => None,
                     Err(failure) => return Err(failure),
-                },
+                }
+            } else {
+                Some(TargetRoot::create(&path)?)
             };
             Ok(Self { root, path, name })
         });
@@ -202,20 +203,15 @@ impl Planning<'_> {
         entries.dedup_by(|a, b| a.name == b.name);
         let mut items = Vec::with_capacity(entries.len());
         for Entry { name, attributes } in entries {
-            match (folder.from.join(&name), folder.at.join(&name)) {
-                (Ok(from), Ok(at)) => {
-                    items.push(Item { from, at, attributes, is_contents: false });
-                }
-                _ => {
-                    let to = self.base.path_of(&folder.at);
-                    let failure = Failure::new(
-                        Situation::NameNotStorable(Side::Local),
-                        format!("{}/{name}", shown(&to)),
-                    );
-                    let from = Location::Remote(folder.from.clone());
-                    self.planner.fail(from, Location::Local(to), failure).await?;
-                }
+            if let (Ok(from), Ok(at)) = (folder.from.join(&name), folder.at.join(&name)) {
+                items.push(Item { from, at, attributes, is_contents: false });
+                continue;
             }
+            let to = self.base.path_of(&folder.at);
+            let subject = format!("{}/{name}", shown(&to));
+            let failure = Failure::new(Situation::NameNotStorable(Side::Local), subject);
+            let from = Location::Remote(folder.from.clone());
+            self.planner.fail(from, Location::Local(to), failure).await?;
         }
         let looks = self.looks(folder, &items).await;
         let mut folders = Vec::new();

@@ -34,7 +34,8 @@ pub(super) async fn look_at_many(
                 }));
             }
             Err(error) => {
-                looks.extend(paths.iter().map(|path| Err(error.clone().about(remote.show(path)))))
+                let failed = |path| Err(error.clone().about(remote.show(path)));
+                looks.extend(paths.iter().map(failed));
             }
         }
     }

@@ -177,7 +177,7 @@ impl Walking<'_> {
                 self.planner.file(item.attributes(), ends, target).await
             }
             Found::Skipped(item, reason) => {
-                if self.is_blocked(&item.below, listings) {
+                if is_blocked(&item.below, listings) {
                     return Ok(());
                 }
                 let Some(to) = self.to(&item.below).await? else { return Ok(()) };
@@ -188,7 +188,7 @@ impl Walking<'_> {
             }
             Found::Failed { below, failure } => {
                 let below = below.unwrap_or_default();
-                if self.is_blocked(&below, listings) {
+                if is_blocked(&below, listings) {
                     return Ok(());
                 }
                 let to = self.start.to.join_path(&below).unwrap_or_else(|_| self.start.to.clone());
@@ -258,10 +258,6 @@ impl Walking<'_> {
         }
     }
 
-    fn is_blocked(&self, below: &RemotePath, listings: &Listings) -> bool {
-        below.parent().is_some_and(|parent| listings.is_blocked(&parent))
-    }
-
     /// Where a place goes; `None` if that is no path any more, which is told.
     async fn to(&self, below: &RemotePath) -> Result<Option<RemotePath>, Ended> {
         let Ok(to) = self.start.to.join_path(below) else {
@@ -277,6 +273,10 @@ impl Walking<'_> {
     fn from(&self, below: &RemotePath) -> PathBuf {
         if below.is_home() { self.start.from.clone() } else { join(&self.start.from, below) }
     }
+}
+
+fn is_blocked(below: &RemotePath, listings: &Listings) -> bool {
+    below.parent().is_some_and(|parent| listings.is_blocked(&parent))
 }
 
 fn join(folder: &Path, below: &RemotePath) -> PathBuf {
