@@ -17,6 +17,7 @@ pub mod local;
 pub mod message;
 pub mod place;
 pub mod remote;
+pub mod runtime;
 pub mod state;
 pub mod transfer;
 pub mod ui;

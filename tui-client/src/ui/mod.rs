@@ -31,6 +31,11 @@ use theme::Theme;
 /// Paints the state as it is at `now`.
 pub fn view(app: &App, frame: &mut Frame, now: Instant) {
     let theme = Theme::new(app.colours);
+    let area = frame.area();
+    if (area.width, area.height) != (app.screen.columns, app.screen.rows) {
+        // The terminal was resized this very moment: its event comes next.
+        return;
+    }
     let Some(layout) = layout::layout(app) else { return too_small(app, frame) };
     let mut paint = Paint { buffer: frame.buffer_mut(), theme, now };
     for id in PaneId::BOTH {

@@ -4,6 +4,7 @@ use sampan_protocol::RemotePath;
 use sampan_protocol::message::QuotaAnswer;
 
 use super::{Turn, browse};
+use crate::address::Account;
 use crate::app::App;
 use crate::app::connection::{AttemptId, Connection, Login, Trust};
 use crate::app::dialog::{ConnectDialog, Dialog};
@@ -20,21 +21,24 @@ use crate::remote::LinkState;
 pub enum Opening {
     /// Asks where to connect to.
     Ask(Option<Box<ConnectDialog>>),
-    /// Connects at once.
-    Connect(Box<Login>),
+    /// Connected already.
+    Open {
+        /// Whose home.
+        account: Account,
+        /// The folder to show.
+        folder: RemotePath,
+        /// How the link is.
+        link: LinkState,
+    },
 }
 
-/// The first dialog or the first attempt.
+/// The first dialog, or the first look.
 pub(super) fn begin(app: &mut App, opening: Opening, turn: &mut Turn) {
     match opening {
         Opening::Ask(dialog) => {
             app.dialogs.push(Dialog::Connect(dialog.map_or_else(ConnectDialog::default, |d| *d)));
         }
-        Opening::Connect(login) => {
-            let dialog = ConnectDialog::for_account(&login.account, login.folder.clone());
-            app.dialogs.push(Dialog::Connect(dialog));
-            connect(app, *login, Trust::Known, turn);
-        }
+        Opening::Open { account, folder, link } => open(app, account, folder, link, turn),
     }
 }
 
@@ -93,7 +97,7 @@ pub(super) fn outcome(app: &mut App, tried: AttemptId, outcome: ConnectOutcome, 
         _ => return,
     };
     match outcome {
-        ConnectOutcome::Open(link) => opened(app, &login, link, turn),
+        ConnectOutcome::Open(link) => open(app, login.account, login.folder, link, turn),
         ConnectOutcome::IdentityUnknown { fingerprint } => {
             app.dialogs.push(Dialog::identity(login, fingerprint));
         }
@@ -107,11 +111,10 @@ pub(super) fn outcome(app: &mut App, tried: AttemptId, outcome: ConnectOutcome, 
     }
 }
 
-fn opened(app: &mut App, login: &Login, link: LinkState, turn: &mut Turn) {
+fn open(app: &mut App, account: Account, folder: RemotePath, link: LinkState, turn: &mut Turn) {
     app.dialogs.retain(|dialog| !matches!(dialog, Dialog::Connect(_)));
-    app.connection = Connection::Open { account: login.account.clone(), link };
-    let home = Location::Remote(login.folder.clone());
-    app.pane_mut(PaneId::Right).close(home);
+    app.connection = Connection::Open { account, link };
+    app.pane_mut(PaneId::Right).close(Location::Remote(folder));
     browse::open(app, PaneId::Right, None, turn);
     ask_quota(app, turn);
 }

@@ -1,0 +1,203 @@
+//! Does what the state wants done, each in a task of its own, and owns them all.
+//!
+//! Invariant: no effect blocks the loop, and every task is ended and awaited before the runner is
+//! gone.
+
+use std::path::PathBuf;
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::change::{self, Hands};
+use super::connect;
+use super::listing::{self, Asked};
+use crate::app::connection::AttemptId;
+use crate::app::effect::Effect;
+use crate::app::event::{ConnectOutcome, Event};
+use crate::app::order::Order;
+use crate::app::pane::{Generation, PaneId};
+use crate::failure::{Failure, Situation};
+use crate::place::Location;
+use crate::remote::Remote;
+use crate::state::State;
+
+/// What tasks and listeners tell the loop.
+#[expect(clippy::large_enum_variant, reason = "almost all of them are events")]
+#[derive(Debug)]
+pub(super) enum Report {
+    /// For the state.
+    Event(Event),
+    /// An attempt worked out; the runner takes the connection over.
+    Connected { attempt: AttemptId, remote: Remote },
+    /// A signal, or the terminal went away.
+    Stopped,
+}
+
+/// Does effects.
+pub(super) struct Runner {
+    state: State,
+    reports: mpsc::Sender<Report>,
+    tasks: JoinSet<()>,
+    listings: [Option<AbortHandle>; 2],
+    attempt: Option<(AttemptId, AbortHandle)>,
+    quota: Option<AbortHandle>,
+    session: Option<Session>,
+    stopping: CancellationToken,
+    panicked: bool,
+}
+
+/// A connection and what listens to it.
+struct Session {
+    remote: Remote,
+    tasks: JoinSet<()>,
+}
+
+impl Runner {
+    pub(super) fn new(state: State, reports: mpsc::Sender<Report>) -> Self {
+        Self {
+            state,
+            reports,
+            tasks: JoinSet::new(),
+            listings: [None, None],
+            attempt: None,
+            quota: None,
+            session: None,
+            stopping: CancellationToken::new(),
+            panicked: false,
+        }
+    }
+
+    /// Starts what is to be done.
+    pub(super) fn run(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            self.start(effect);
+        }
+        while let Some(ended) = self.tasks.try_join_next() {
+            self.panicked |= ended.is_err_and(|error| error.is_panic());
+        }
+    }
+
+    /// Whether a task panicked.
+    pub(super) fn has_panicked(&self) -> bool {
+        self.panicked
+    }
+
+    fn start(&mut self, effect: Effect) {
+        let reports = self.reports.clone();
+        match effect {
+            Effect::List { pane, generation, location, order } => {
+                self.list(pane, generation, location, order);
+            }
+            Effect::Change { id, change } => {
+                let remote = self.session.as_ref().map(|session| session.remote.clone());
+                let hands = Hands { remote, stopping: self.stopping.clone() };
+                self.tasks.spawn(change::carry_out(id, change, hands, reports));
+            }
+            Effect::Connect { attempt, login, trust } => {
+                self.abort_attempt();
+                self.end_session();
+                let state = self.state.clone();
+                let task = connect::attempt(attempt, login, trust, state, reports);
+                self.attempt = Some((attempt, self.tasks.spawn(task)));
+            }
+            Effect::AbortConnect => self.abort_attempt(),
+            Effect::AskQuota => self.ask_quota(),
+            Effect::Transfer(_command) => {}
+            // The loop ends with this turn.
+            Effect::Leave => {}
+        }
+    }
+
+    fn list(&mut self, pane: PaneId, generation: Generation, location: Location, order: Order) {
+        if let Some(earlier) = self.listings[pane.index()].take() {
+            earlier.abort();
+        }
+        let asked = Asked { pane, generation, order };
+        let reports = self.reports.clone();
+        let handle = match (location, &self.session) {
+            (Location::Local(path), _) => self.list_local(path, asked),
+            (Location::Remote(path), Some(session)) => {
+                let remote = session.remote.clone();
+                self.tasks.spawn(listing::remote(remote, path, asked, reports))
+            }
+            (Location::Remote(path), None) => {
+                let failure = Failure::new(Situation::LinkLost, path);
+                let event = Event::ListingFailed { pane, generation, failure };
+                self.tasks.spawn(async move {
+                    // A loop that has ended wants no rows.
+                    let _ending = reports.send(Report::Event(event)).await;
+                })
+            }
+        };
+        self.listings[pane.index()] = Some(handle);
+    }
+
+    fn list_local(&mut self, path: PathBuf, asked: Asked) -> AbortHandle {
+        let reports = self.reports.clone();
+        self.tasks.spawn(listing::local(path, asked, reports))
+    }
+
+    fn ask_quota(&mut self) {
+        let Some(session) = &self.session else { return };
+        // One question at a time: while the link is lost they would pile up.
+        if self.quota.as_ref().is_some_and(|asked| !asked.is_finished()) {
+            return;
+        }
+        let (remote, reports) = (session.remote.clone(), self.reports.clone());
+        self.quota = Some(self.tasks.spawn(async move {
+            let answer = remote.quota().await;
+            // A loop that has ended asks no more.
+            let _ending = reports.send(Report::Event(Event::Quota(answer))).await;
+        }));
+    }
+
+    fn abort_attempt(&mut self) {
+        if let Some((_, task)) = self.attempt.take() {
+            task.abort();
+        }
+    }
+
+    /// An attempt worked out. `None` if it was given up meanwhile.
+    pub(super) fn connected(&mut self, attempt: AttemptId, remote: Remote) -> Option<Event> {
+        if self.attempt.as_ref().is_none_or(|(current, _)| *current != attempt) {
+            self.tasks.spawn(async move { remote.close().await });
+            return None;
+        }
+        self.attempt = None;
+        let link = remote.link().borrow().clone();
+        self.adopt(remote);
+        Some(Event::Connection { attempt, outcome: ConnectOutcome::Open(link) })
+    }
+
+    /// Takes a connection over.
+    pub(super) fn adopt(&mut self, remote: Remote) {
+        self.end_session();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(connect::watch_link(remote.clone(), self.reports.clone()));
+        self.session = Some(Session { remote, tasks });
+    }
+
+    fn end_session(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.tasks.spawn(session.close());
+        }
+    }
+
+    /// Ends everything in order.
+    pub(super) async fn close(mut self) {
+        self.stopping.cancel();
+        self.abort_attempt();
+        if let Some(session) = self.session.take() {
+            session.close().await;
+        }
+        self.tasks.shutdown().await;
+    }
+}
+
+impl Session {
+    async fn close(mut self) {
+        self.tasks.shutdown().await;
+        self.remote.close().await;
+    }
+}

@@ -1,0 +1,129 @@
+//! The terminal while the screen is on it, and what it was before.
+//!
+//! Of the pointer only modes 1000, 1002 and 1006 are asked for: presses, and motion while a button
+//! is down. Mode 1003, every motion, would wake the program for nothing.
+//!
+//! Invariant: whatever was switched on is switched off exactly once, on every way out: a return, an
+//! error, a signal (which ends the loop), and a panic, before its message is printed.
+
+use std::fmt;
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossterm::event::{
+    DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange,
+};
+use crossterm::terminal::{
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+    disable_raw_mode, enable_raw_mode,
+};
+use crossterm::{Command, cursor, execute, queue};
+use ratatui::backend::CrosstermBackend;
+use ratatui::{Frame, Terminal};
+
+use super::ScreenError;
+use crate::app::layout::Size;
+
+/// A whole screen of wide characters with colours, so that a painting is one write.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Whether the terminal is ours right now.
+static HELD: AtomicBool = AtomicBool::new(false);
+
+/// The terminal, held.
+pub(super) struct Screen {
+    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+}
+
+impl Screen {
+    /// Takes the terminal over.
+    pub(super) fn enter() -> Result<Self, ScreenError> {
+        if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+            return Err(ScreenError::NoTerminal);
+        }
+        restore_on_panic();
+        let writer = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
+        let terminal = Terminal::new(CrosstermBackend::new(writer))?;
+        // From here on the guard is there, whatever fails.
+        HELD.store(true, Ordering::SeqCst);
+        let mut screen = Self { terminal };
+        enable_raw_mode()?;
+        execute!(
+            io::stdout(),
+            EnterAlternateScreen,
+            cursor::Hide,
+            Pointer::On,
+            EnableBracketedPaste,
+            EnableFocusChange
+        )?;
+        screen.terminal.clear()?;
+        Ok(screen)
+    }
+
+    /// Columns and rows.
+    pub(super) fn size(&self) -> io::Result<Size> {
+        let size = self.terminal.size()?;
+        Ok(super::size((size.width, size.height)))
+    }
+
+    /// Paints, so that the terminal shows all of it or nothing of it.
+    pub(super) fn paint(&mut self, view: impl FnOnce(&mut Frame)) -> io::Result<()> {
+        queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
+        self.terminal.draw(view)?;
+        queue!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
+        self.terminal.backend_mut().flush()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Gives the terminal back, if it is held.
+fn restore() {
+    if !HELD.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    // If the terminal has gone away there is nothing to be restored, and nobody to be told.
+    let _gone = execute!(
+        io::stdout(),
+        EndSynchronizedUpdate,
+        DisableFocusChange,
+        DisableBracketedPaste,
+        Pointer::Off,
+        LeaveAlternateScreen,
+        cursor::Show
+    );
+    let _gone = disable_raw_mode();
+}
+
+/// A panic in any thread: its message must be readable.
+fn restore_on_panic() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            restore();
+            previous(panic);
+        }));
+    });
+}
+
+/// Reports of the pointer.
+#[derive(Clone, Copy, Debug)]
+enum Pointer {
+    On,
+    Off,
+}
+
+impl Command for Pointer {
+    fn write_ansi(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        f.write_str(match self {
+            Self::On => "\x1b[?1000h\x1b[?1002h\x1b[?1006h",
+            Self::Off => "\x1b[?1006l\x1b[?1002l\x1b[?1000l",
+        })
+    }
+}
