@@ -11,13 +11,13 @@
 #
 # FOLDER (default: TMPDIR or /tmp) is where everything happens and is cleared away afterwards. ext4
 # is slow to create files for minutes after many were deleted, so between two runs take another file
-# system, or wait. Smaller or longer: MIB=64 FILES=1000 FOLDERS=10 ROUNDS=5. About two minutes, six
+# system, or wait. Smaller or longer: MIB=64 FILES=1000 FOLDERS=10 ROUNDS=5. About two minutes; eight
 # at most for each round.
 set -euo pipefail
 
 MIB=${MIB:-1024} FILES=${FILES:-10000} FOLDERS=${FOLDERS:-100} ROUNDS=${ROUNDS:-3}
 SFTP_FLAGS=${SFTP_FLAGS:-}
-LIMIT=90 # seconds for one transfer
+LIMIT=60 # seconds for one transfer
 
 fail() { printf 'first-crossing: %s\n' "$*" >&2; exit 1; }
 
@@ -119,8 +119,8 @@ for ((try = 0; ; try++)); do
   cat > "$WORK/ssh/config" <<CONFIG
 Port $SSH_PORT
 ListenAddress 127.0.0.1
-HostKey $WORK/ssh/host
-AuthorizedKeysFile $WORK/ssh/authorized
+HostKey "$WORK/ssh/host"
+AuthorizedKeysFile "$WORK/ssh/authorized"
 PidFile none
 PasswordAuthentication no
 PermitRootLogin prohibit-password
@@ -145,7 +145,7 @@ printf '[127.0.0.1]:%s %s\n' "$SSH_PORT" "$(cut -d ' ' -f 1,2 "$WORK/ssh/host.pu
 run_sampan() { # SUBCOMMAND ARGUMENT…
   timeout "$LIMIT" "$BIN/sampan" "$1" --quiet -P "$PORT" "${@:2}"
 }
-run_sftp() { # one line of a batch; paths here hold no blanks but those of FOLDER
+run_sftp() { # one line of a batch
   # shellcheck disable=SC2086 # flags are words
   timeout "$LIMIT" sftp -q $SFTP_FLAGS -b - -F none -c aes128-gcm@openssh.com -P "$SSH_PORT" \
     -i "$WORK/ssh/user" -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes \

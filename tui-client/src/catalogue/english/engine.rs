@@ -50,7 +50,7 @@ pub fn what_happened(situation: &Situation) -> String {
         S::NameNotStorable(Side::Local) => "the local disk cannot hold this name",
         S::NameNotStorable(Side::Remote) => "the server cannot hold this name",
         S::InvalidTarget => "this cannot be the home itself, above it, or a folder inside itself",
-        S::OtherFileSystem => "it lies on another file system than the home",
+        S::OtherFileSystem => "it lies on another file system",
         S::SourceChanged(_) => "it changed while it was read, every time",
         S::TargetChanged(_) => "another file appeared at the target meanwhile",
         S::NotVerified => "what arrived differs from what was sent, every time",
