@@ -99,6 +99,56 @@ pub(super) struct Effect {
     pub(super) upload: Option<UploadId>,
 }
 
+/// Why the steps of an intent ended early.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: StoreError,
+    /// Some of it is visible, and the effect does not say so: the intent must stay, and is rolled
+    /// forward before the next change. Otherwise everything is taken back but what the effect says.
+    pub(super) left: bool,
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { error, left: false }
+    }
+}
+
+impl From<Situation> for Failure {
+    fn from(situation: Situation) -> Self {
+        StoreError::from(situation).into()
+    }
+}
+
+impl StoreError {
+    /// As a failure: what will be finished later was not refused.
+    pub(super) fn not_refused(self) -> Self {
+        match self {
+            refused @ Self::Refused { .. } => Self::Disk {
+                doing: "finishing a change",
+                source: std::io::Error::other(refused.to_string()),
+            },
+            other => other,
+        }
+    }
+}
+
+impl Failure {
+    /// The failure `error`, after taking back what was visible came to `undone`.
+    pub(super) fn after(undone: Result<()>, error: StoreError) -> Self {
+        match undone {
+            Ok(()) => Self { error, left: false },
+            Err(why) => {
+                tracing::error!(%why, "cannot take a failed change back; it will be finished");
+                Self { error, left: true }
+            }
+        }
+    }
+}
+
+/// How the steps of an intent ended.
+pub(super) type Carried<T = Answer> = std::result::Result<T, Failure>;
+
 /// A request's digest: of its verb and all it says but the key.
 pub(super) fn request<T: Serialize>(
     account: AccountId,
@@ -128,11 +178,10 @@ impl Inner {
         if let Some(answer) = self.answer_of(request)? {
             return Ok(answer);
         }
-        if home.unsettled.load(Ordering::Relaxed) {
-            self.settle_left_over(home)?;
-            if let Some(answer) = self.answer_of(request)? {
-                return Ok(answer);
-            }
+        if self.settle_left_over(home)?
+            && let Some(answer) = self.answer_of(request)?
+        {
+            return Ok(answer);
         }
         match carry() {
             Err(StoreError::Refused { situation, path }) if is_fact(&situation) => {
@@ -181,9 +230,15 @@ impl Inner {
         intent: &Intent,
     ) -> Result<Answer> {
         self.step("intent written")?;
-        let (effect, result) = self.carry_out(home, intent);
-        self.step("steps done")?;
-        let settled = self.settle(request, id, effect, result.as_ref().ok());
+        let (effect, carried) = self.carry_out(home, intent);
+        if let Err(Failure { error, left: true }) = carried {
+            home.unsettled.store(true, Ordering::Relaxed);
+            return Err(error.not_refused());
+        }
+        let result = carried.map_err(|failure| failure.error);
+        let settled = self
+            .step("steps done")
+            .and_then(|()| self.settle(request, id, effect, result.as_ref().ok()));
         if let Err(error) = settled {
             // The home has the change, the ledger not yet: before anything else happens there.
             home.unsettled.store(true, Ordering::Relaxed);

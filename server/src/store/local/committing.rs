@@ -8,9 +8,10 @@
 //! Invariant: whatever ends an upload, its reservation ends in the same transaction as its row.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sampan_protocol::block::root_of_row;
-use sampan_protocol::{Mode, Root};
+use sampan_protocol::{Mode, Root, UploadId};
 
 use super::Inner;
 use super::change::Answer;
@@ -100,14 +101,25 @@ impl Inner {
             published = answer.is_ok();
             answer
         });
-        if published {
-            upload.lock().state.set_phase(Phase::Gone);
-            self.uploads.forget(upload.id);
-            self.sweep(staging::of_upload(upload.id));
-        } else {
-            upload.lock().state.set_phase(Phase::Open);
+        match &answer {
+            _ if published => {
+                self.end_upload(upload.id);
+                self.sweep(staging::of_upload(upload.id));
+            }
+            // Half published, perhaps: no piece may come until it is settled.
+            _ if home.unsettled.load(Ordering::Relaxed) => {}
+            Err(StoreError::Disk { .. }) => self.lose_staging(upload),
+            _ => upload.lock().state.set_phase(Phase::Open),
         }
         answer?.changed()
+    }
+
+    /// Forgets an upload that is published.
+    pub(super) fn end_upload(&self, id: UploadId) {
+        if let Some(upload) = self.uploads.get(id) {
+            upload.lock().state.set_phase(Phase::Gone);
+        }
+        self.uploads.forget(id);
     }
 
     fn plan_publish(&self, home: &Home, upload: &Upload) -> Result<(Publish, Charge)> {
@@ -152,12 +164,7 @@ impl Inner {
     }
 
     /// Gives an upload up; one that is gone is success. The caller has its slot's turn.
-    pub(super) fn abort(
-        &self,
-        account: AccountId,
-        id: sampan_protocol::UploadId,
-        slot: &Slot,
-    ) -> Result<()> {
+    pub(super) fn abort(&self, account: AccountId, id: UploadId, slot: &Slot) -> Result<()> {
         if let Some(upload) = slot.get() {
             if upload.account != account {
                 return Ok(());

@@ -9,8 +9,8 @@ use std::os::fd::OwnedFd;
 use sampan_protocol::{Mode, Name, RemotePath};
 
 use super::Inner;
-use super::attributes::kept_mode;
-use super::change::{Answer, Effect, request};
+use super::attributes::{Meta, kept_mode};
+use super::change::{Answer, Carried, Effect, Failure, request};
 use super::disk::Open;
 use super::failure::about;
 use super::home::Home;
@@ -57,47 +57,87 @@ impl Inner {
         existing: usize,
         mode: Mode,
         effect: &mut Effect,
-    ) -> Result<Answer> {
-        let folder = self.make_folders(home, path, path.names(), existing, mode, effect)?;
-        let meta = self.disk.stat_open(&folder).map_err(about(path, "reading attributes"))?;
+    ) -> Carried {
+        let making = Making { path, names: path.names(), existing, mode };
+        let (_, meta) = self.make_folders(home, &making, effect)?;
+        let meta = meta.ok_or_else(|| Situation::InvalidTarget.about(path))?;
         Ok(Answer::Changed(meta.attributes()))
     }
 
-    /// Makes the folders of `names` after the first `existing` ones, the last with `mode`, and
-    /// opens the last. One that is there by now was made before a crash.
-    #[expect(clippy::too_many_arguments, reason = "a path, which part of it, and what to do there")]
+    /// Makes folders and opens the last. One that is there by now was made before a crash. Each
+    /// that is made is in the effect; the one that fails is taken back.
     pub(super) fn make_folders(
         &self,
         home: &Home,
-        path: &RemotePath,
-        names: &[Name],
-        existing: usize,
-        mode: Mode,
+        making: &Making<'_>,
         effect: &mut Effect,
-    ) -> Result<OwnedFd> {
-        let failed = about(path, "making a folder");
+    ) -> Carried<(OwnedFd, Option<Meta>)> {
+        let Making { path, names, existing, mode } = *making;
         let (present, missing) = names.split_at(existing.min(names.len()));
-        let mut folder = home.folder(&self.disk, present, Open::Folder).map_err(&failed)?;
+        let folder = home.folder(&self.disk, present, Open::Folder);
+        let mut folder = folder.map_err(about(path, "opening a folder"))?;
+        let mut meta = None;
         for (index, name) in missing.iter().enumerate() {
             let mode = if index + 1 == missing.len() { mode } else { Mode::FOLDER };
-            match self.disk.make_folder(&folder, name.as_bytes(), mode) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(failed(error));
-                }
-                _ => {}
+            let (below, found) = self.make_one_folder(&folder, name, path, mode)?;
+            if let Err(error) = self.disk.flush_folder(&folder) {
+                let failed = about(path, "making a folder");
+                let undone = self.disk.remove_folder(&folder, name.as_bytes());
+                return Err(Failure::after(undone.map_err(&failed), failed(error)));
             }
-            let below = self.disk.open_beneath(&folder, name.as_bytes(), Open::Folder);
-            let below = below.map_err(&failed)?;
             effect.came.entries += 1;
-            // The process' mask may have taken bits away.
-            if self.disk.stat_open(&below).map_err(&failed)?.mode != mode {
-                self.disk.set_mode(&below, mode).map_err(&failed)?;
-                self.disk.flush_folder(&below).map_err(&failed)?;
-            }
-            self.disk.flush_folder(&folder).map_err(&failed)?;
-            self.step("folder made")?;
             folder = below;
+            meta = Some(found);
+            self.step("folder made")?;
         }
-        Ok(folder)
+        Ok((folder, meta))
     }
+
+    /// Makes a folder and opens it; takes it back if that fails. The one above is not flushed.
+    pub(super) fn make_one_folder(
+        &self,
+        folder: &OwnedFd,
+        name: &Name,
+        path: &RemotePath,
+        mode: Mode,
+    ) -> Carried<(OwnedFd, Meta)> {
+        let failed = about(path, "making a folder");
+        let is_new = match self.disk.make_folder(folder, name.as_bytes(), mode) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) => return Err(failed(error).into()),
+            Ok(()) => true,
+        };
+        let finish = || {
+            let below = self.disk.open_beneath(folder, name.as_bytes(), Open::Folder)?;
+            let mut meta = self.disk.stat_open(&below)?;
+            // The process' mask may have taken bits away.
+            if meta.mode != mode {
+                self.disk.set_mode(&below, mode)?;
+                self.disk.flush_folder(&below)?;
+                meta = self.disk.stat_open(&below)?;
+            }
+            Ok((below, meta))
+        };
+        finish().map_err(|error| {
+            let error = failed(error);
+            if !is_new {
+                return error.into();
+            }
+            let undone = self.disk.remove_folder(folder, name.as_bytes());
+            Failure::after(undone.map_err(&failed), error)
+        })
+    }
+}
+
+/// Folders to be made.
+#[derive(Clone, Copy)]
+pub(super) struct Making<'a> {
+    /// For whom.
+    pub(super) path: &'a RemotePath,
+    /// The row of folders.
+    pub(super) names: &'a [Name],
+    /// How many of them are there.
+    pub(super) existing: usize,
+    /// What the last one gets.
+    pub(super) mode: Mode,
 }

@@ -36,8 +36,8 @@ pub(super) struct Home {
 }
 
 /// Where a path leads: an open folder and a name in it, which may be there or not.
-pub(super) struct Place<'a> {
-    pub(super) folder: OwnedFd,
+pub(super) struct Place<'a, F = OwnedFd> {
+    pub(super) folder: F,
     pub(super) name: &'a [u8],
 }
 
@@ -122,15 +122,20 @@ impl Home {
     }
 }
 
-impl Place<'_> {
+impl<F: AsFd> Place<'_, F> {
     /// What lies there, if anything.
     pub(super) fn stat(&self, disk: &Disk, path: &RemotePath) -> Result<Option<Meta>> {
         if_there(disk.stat(&self.folder, self.name)).map_err(about(path, "reading attributes"))
     }
 
     /// As the disk's calls take it.
-    pub(super) fn at(&self) -> (&OwnedFd, &[u8]) {
+    pub(super) fn at(&self) -> (&F, &[u8]) {
         (&self.folder, self.name)
+    }
+
+    /// The same for those who do not keep the folder.
+    pub(super) fn borrowed(&self) -> Place<'_, &F> {
+        Place { folder: &self.folder, name: self.name }
     }
 }
 

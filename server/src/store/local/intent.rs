@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Inner;
 use super::attributes::FileId;
-use super::change::{Answer, Effect};
+use super::change::{Answer, Carried, Effect};
 use super::home::Home;
 use super::pack::PackSteps;
 use super::purge::Purge;
-use crate::store::{Removed, Result, Situation};
+use crate::store::{Removed, StoreError};
 
 /// The steps that a change takes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -84,7 +84,7 @@ impl Intent {
 impl Inner {
     /// Takes the steps of an intent; those that were taken before a crash are recognised by their
     /// effect. What was done stands in the effect, also if a later step is refused.
-    pub(super) fn carry_out(&self, home: &Home, intent: &Intent) -> (Effect, Result<Answer>) {
+    pub(super) fn carry_out(&self, home: &Home, intent: &Intent) -> (Effect, Carried) {
         let mut effect = Effect::default();
         let result = match intent {
             Intent::Mkdir { path, existing, mode } => {
@@ -101,7 +101,9 @@ impl Inner {
             Intent::RemoveTree(take) => self
                 .take_tree(home, take)
                 .map(|()| Answer::Removed(Removed { entries: 0, bytes: 0 })),
-            Intent::Purge(_) => Err(Situation::InvalidTarget.into()),
+            Intent::Purge(_) => {
+                Err(StoreError::Corrupt("a purge has no steps in a turn".to_owned()).into())
+            }
         };
         (effect, result)
     }

@@ -171,18 +171,19 @@ impl LocalStore {
                 options,
             });
             match inner.recover() {
-                Ok((left, orphans)) => Ok((inner, left, orphans)),
+                Ok(orphans) => Ok((inner, orphans)),
                 Err(error) => {
                     inner.db.close();
                     Err(OpenError::Recovery(error))
                 }
             }
         });
-        let (inner, left, orphans) = match opening.await {
+        let (inner, orphans) = match opening.await {
             Ok(opened) => opened?,
             Err(error) => return Err(StoreError::Corrupt(error.to_string()).into()),
         };
-        inner.go_on(left, orphans);
+        inner.go_on(orphans);
+        inner.spawn(inner.clone().start_purges());
         inner.spawn(inner.clone().flush_uploads(flush_queue));
         inner.spawn(inner.clone().sweep_staging());
         inner.spawn(inner.clone().expire());

@@ -32,6 +32,7 @@ pub(super) enum Found {
 impl Inner {
     /// Finds or makes the upload of a key. The caller has the account's turn.
     pub(super) fn find_or_make(&self, home: &Home, new: &NewUpload) -> Result<Found> {
+        self.settle_left_over(home)?;
         let mode = kept_mode(new.mode, false);
         let account = home.account;
         let found = self.db.read(|connection| uploads::find(connection, account, &new.key))?;

@@ -12,9 +12,10 @@ use sampan_protocol::{Mode, RemotePath};
 
 use super::Inner;
 use super::attributes::{FileId, Meta};
-use super::change::{Answer, Effect, Gone};
+use super::change::{Answer, Carried, Effect, Failure, Gone};
 use super::disk::Open;
 use super::failure::{about, if_there, while_doing};
+use super::folders::Making;
 use super::home::{Home, Place};
 use super::intent::Publish;
 use super::staging;
@@ -42,33 +43,33 @@ impl Inner {
         home: &Home,
         publish: &Publish,
         effect: &mut Effect,
-    ) -> Result<Answer> {
+    ) -> Carried {
         let path = &publish.path;
         let Some((name, parents)) = path.names().split_last() else {
-            return Err(Situation::InvalidTarget.about(path));
+            return Err(Situation::InvalidTarget.about(path).into());
         };
-        let made = self.make_folders(home, path, parents, publish.existing, Mode::FOLDER, effect);
-        let place = Place { folder: made?, name: name.as_bytes() };
+        let making =
+            Making { path, names: parents, existing: publish.existing, mode: Mode::FOLDER };
+        let (folder, _) = self.make_folders(home, &making, effect)?;
+        let place = Place { folder: &folder, name: name.as_bytes() };
         let staged_in = staging::of_upload(publish.upload);
-        let folder = self
+        let staged_folder = self
             .disk
             .open_beneath(&self.layout.staging, staged_in.as_bytes(), Open::Folder)
             .map_err(while_doing("opening an upload's staging"))?;
         let staged = Staged {
-            folder: &folder,
+            folder: &staged_folder,
             name: staging::DATA,
             file: publish.file,
             replaces: publish.replaces,
         };
-        self.swap_in(&staged, &place, path)?;
-        if let Err(error) = self.disk.flush_folder(&place.folder) {
+        let meta = self.swap_in(&staged, &place, path)?;
+        if let Err(error) = self.disk.flush_folder(place.folder) {
             // Nobody may see what may be gone after a power cut.
-            self.swap_out(&staged, &place, path)?;
-            return Err(about(path, "flushing a folder")(error));
+            let error = about(path, "flushing a folder")(error);
+            return Err(Failure::after(self.swap_out(&staged, &place, path), error));
         }
         self.step("folder flushed")?;
-        let meta = self.disk.stat(&place.folder, place.name);
-        let meta = meta.map_err(about(path, "reading attributes"))?;
         effect.came = effect.came.plus(Charge::entry(publish.file.size));
         effect.went.extend(publish.replaces.as_ref().map(FileId::gone));
         effect.upload = Some(publish.upload);
@@ -79,41 +80,52 @@ impl Inner {
     pub(super) fn swap_in(
         &self,
         staged: &Staged<'_>,
-        place: &Place<'_>,
+        place: &Place<'_, &OwnedFd>,
         path: &RemotePath,
-    ) -> Result<()> {
+    ) -> Carried<Meta> {
         let failed = about(path, "publishing a file");
         let from = (staged.folder, staged.name);
         let there = place.stat(&self.disk, path)?;
         if there.is_none_or(|there| there.id() != staged.file) {
             let found = self.disk.stat(staged.folder, staged.name).map_err(&failed)?;
             if found.id() != staged.file {
-                return Err(StoreError::Corrupt("another file lies in staging".to_owned()));
+                let what = "another file lies in staging".to_owned();
+                return Err(StoreError::Corrupt(what).into());
             }
-            // A file that went meanwhile is another state than the one that was meant.
             match (there, &staged.replaces) {
-                (None, Some(_)) => return Err(Situation::VersionChanged.about(path)),
+                // A file that went meanwhile is another state than the one that was meant.
+                (None, Some(_)) => return Err(Situation::VersionChanged.about(path).into()),
                 (_, Some(_)) => self.disk.exchange(from, place.at()).map_err(&failed)?,
                 (_, None) => self.disk.rename(from, place.at()).map_err(&failed)?,
             }
         }
         self.step("renamed")?;
-        let Some(meant) = &staged.replaces else { return Ok(()) };
-        let displaced: Option<Meta> =
-            if_there(self.disk.stat(staged.folder, staged.name)).map_err(&failed)?;
-        if displaced.is_some_and(|displaced| displaced.id() != *meant) {
-            self.disk.exchange(from, place.at()).map_err(&failed)?;
-            self.disk.flush_folder(&place.folder).map_err(&failed)?;
-            return Err(Situation::VersionChanged.about(path));
+        self.look_at_swapped(staged, place, path)
+            .map_err(|error| Failure::after(self.swap_out(staged, place, path), error))
+    }
+
+    /// Whether what was displaced is what was meant; and what lies there now.
+    fn look_at_swapped(
+        &self,
+        staged: &Staged<'_>,
+        place: &Place<'_, &OwnedFd>,
+        path: &RemotePath,
+    ) -> Result<Meta> {
+        let failed = about(path, "publishing a file");
+        if let Some(meant) = &staged.replaces {
+            let displaced = if_there(self.disk.stat(staged.folder, staged.name));
+            if displaced.map_err(&failed)?.is_some_and(|displaced| displaced.id() != *meant) {
+                return Err(Situation::VersionChanged.about(path));
+            }
         }
-        Ok(())
+        self.disk.stat(place.folder, place.name).map_err(failed)
     }
 
     /// Takes a published file back into staging, and puts back what it replaced.
     pub(super) fn swap_out(
         &self,
         staged: &Staged<'_>,
-        place: &Place<'_>,
+        place: &Place<'_, &OwnedFd>,
         path: &RemotePath,
     ) -> Result<()> {
         let back = (staged.folder, staged.name);
@@ -121,6 +133,7 @@ impl Inner {
             Some(_) => self.disk.exchange(place.at(), back),
             None => self.disk.rename(place.at(), back),
         }
+        .and_then(|()| self.disk.flush_folder(place.folder))
         .map_err(about(path, "taking a file back"))
     }
 }

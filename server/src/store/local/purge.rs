@@ -28,7 +28,7 @@ use crate::quota::Charge;
 use crate::store::{AccountId, Removed, Result, StoreError};
 
 /// Names in a batch: two transactions and a flush for so many.
-const BATCH: usize = 1024;
+const BATCH: usize = if cfg!(test) { 32 } else { 1024 };
 
 /// How far a purge is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,6 +36,8 @@ pub(super) struct Purge {
     pub(super) staged: String,
     removed: Removed,
     batch: Vec<Doomed>,
+    /// The next number. Never one that the batch names: its folders are removed again after a crash.
+    next: u64,
 }
 
 /// A name that is being deleted.
@@ -53,7 +55,7 @@ impl Purge {
     pub(super) const FIRST: &'static [u8] = b"0";
 
     pub(super) fn new(staged: String) -> Self {
-        Self { staged, removed: Removed { entries: 0, bytes: 0 }, batch: Vec::new() }
+        Self { staged, removed: Removed { entries: 0, bytes: 0 }, batch: Vec::new(), next: 1 }
     }
 }
 
@@ -76,7 +78,7 @@ impl Inner {
         loop {
             self.unlink_batch(&root, &purge.batch).map_err(&failed)?;
             self.step("batch unlinked")?;
-            let next = self.next_batch(&root).map_err(&failed)?;
+            let next = self.next_batch(&root, &mut purge.next).map_err(&failed)?;
             if next.is_empty() {
                 break;
             }
@@ -134,7 +136,7 @@ impl Inner {
     }
 
     /// The next names to delete, folders after what is in them. Moves folders up on the way.
-    fn next_batch(&self, root: &OwnedFd) -> io::Result<Vec<Doomed>> {
+    fn next_batch(&self, root: &OwnedFd, next: &mut u64) -> io::Result<Vec<Doomed>> {
         let mut folders: Vec<u64> = Vec::new();
         self.disk.seek(root, 0)?;
         self.disk.names(root, |name, _| {
@@ -142,8 +144,8 @@ impl Inner {
                 .extend(std::str::from_utf8(name).ok().and_then(|name| name.parse::<u64>().ok()));
             folders.len() < BATCH
         })?;
-        // With fewer than a batch all are known; else any larger number is tried until one is free.
-        let mut next = folders.iter().max().map_or(0, |most| most + 1);
+        // Larger ones that are not known here are found when the number is tried.
+        *next = folders.iter().max().map_or(*next, |most| (*next).max(most + 1));
         let mut batch = Vec::new();
         while let Some(number) = folders.pop() {
             let name = number.to_string().into_bytes();
@@ -153,8 +155,8 @@ impl Inner {
             for name in names {
                 let Some(meta) = if_there(self.disk.stat(&folder, &name))? else { continue };
                 if meta.kind == EntryKind::Folder {
-                    self.move_up(&folder, &name, root, &mut next)?;
-                    moved.push(next - 1);
+                    self.move_up(&folder, &name, root, next)?;
+                    moved.push(*next - 1);
                 } else {
                     batch.push(Doomed { folder: Some(number), name, gone: gone(&meta) });
                 }

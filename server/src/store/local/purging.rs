@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{mpsc, watch};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::change::Answer;
 use super::db::answers::{self, Request};
@@ -23,6 +25,8 @@ type Outcome = Option<std::result::Result<(), String>>;
 /// The purges that are running, by their intents.
 #[derive(Default)]
 pub(super) struct Purges {
+    /// There may be intents of purges that do not run.
+    pub(super) wake: Notify,
     running: Mutex<HashMap<i64, watch::Receiver<Outcome>>>,
 }
 
@@ -51,13 +55,40 @@ impl Inner {
             let worker = inner.clone();
             let purged = inner.job(move || worker.run_purge(id, &request)).await;
             if let Err(error) = &purged {
-                tracing::error!(%error, "cannot delete a removed folder; the next start tries again");
+                tracing::error!(%error, "cannot delete a removed folder; it is tried again");
             }
             inner.purges.lock().remove(&id);
             // Nobody need wait.
             done.send_replace(Some(purged.map_err(|error| error.to_string())));
         });
         outcome
+    }
+
+    /// Starts the purges that an earlier run, or a failure, left.
+    pub(super) async fn start_purges(self: Arc<Self>) {
+        loop {
+            self.purges.wake.notified().await;
+            let inner = self.clone();
+            let found = self.job(move || {
+                let intents = inner.db.read(|connection| intents::all(connection, None))?;
+                let mut purges = Vec::new();
+                for stored in intents {
+                    if matches!(decode(&stored.body)?, Intent::Purge(_)) {
+                        purges.push((stored.id, stored.request));
+                    }
+                }
+                Ok(purges)
+            });
+            match found.await {
+                Ok(purges) => {
+                    for (id, request) in purges {
+                        self.start_purge(id, &request);
+                    }
+                }
+                Err(StoreError::Closed) => return,
+                Err(error) => tracing::error!(%error, "cannot look for removed folders"),
+            }
+        }
     }
 
     fn run_purge(&self, id: i64, request: &Request) -> Result<()> {
@@ -115,7 +146,7 @@ impl Inner {
             self.sweeps.added.notified().await;
             let inner = self.clone();
             let swept = self.job(move || {
-                inner.sweep_now();
+                inner.sweep_for(Duration::MAX);
                 Ok(())
             });
             if swept.await.is_err() {
@@ -128,6 +159,8 @@ impl Inner {
     pub(super) async fn expire(self: Arc<Self>) {
         loop {
             tokio::time::sleep(EXPIRY_EVERY).await;
+            // One that failed is tried again.
+            self.purges.wake.notify_one();
             if let Err(error) = self.expire_now().await {
                 tracing::warn!(%error, "cannot give idle uploads up");
             }

@@ -8,11 +8,10 @@
 //! Invariant: no change of an account begins while one of its intents is not settled.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Inner;
-use super::change::{Answer, Effect};
+use super::change::{Effect, Failure};
 use super::db::accounts;
 use super::db::intents::{self, Stored};
 use super::db::uploads;
@@ -27,9 +26,8 @@ use crate::store::{Result, StoreError};
 const CLEAN: &str = "clean";
 
 impl Inner {
-    /// Puts in order what the last run left. Gives the intents that go on in the background, and
-    /// the names in staging that may go.
-    pub(super) fn recover(&self) -> Result<(Vec<Stored>, Vec<String>)> {
+    /// Puts in order what the last run left. Gives the names in staging that may go.
+    pub(super) fn recover(&self) -> Result<Vec<String>> {
         self.db.write("opening the store", |connection| {
             if accounts::setting(connection, CLEAN)?.as_deref() != Some(&[1]) {
                 uploads::doubt_all(connection)?;
@@ -41,14 +39,10 @@ impl Inner {
             if let Err(error) = self.settle_one(&home, &stored) {
                 // One account's trouble is not the others': its next change tries again.
                 tracing::error!(%error, account = stored.request.account.0, "cannot finish a change");
-                home.unsettled.store(true, Ordering::Relaxed);
-            } else {
-                home.unsettled.store(false, Ordering::Relaxed);
             }
         }
         let left = self.db.read(|connection| intents::all(connection, None))?;
-        let orphans = self.orphans(&left)?;
-        Ok((left, orphans))
+        self.orphans(&left)
     }
 
     /// Says that the next start may trust what is staged.
@@ -58,13 +52,19 @@ impl Inner {
     }
 
     /// Deals with the intents that a failure left, before the next change. The caller has the turn.
-    pub(super) fn settle_left_over(&self, home: &Home) -> Result<()> {
+    /// `false`: there were none.
+    pub(super) fn settle_left_over(&self, home: &Home) -> Result<bool> {
+        if !home.unsettled.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
         let left = self.db.read(|connection| intents::all(connection, Some(home.account)))?;
         for stored in left {
             self.settle_one(home, &stored)?;
         }
         home.unsettled.store(false, Ordering::Relaxed);
-        Ok(())
+        // Trees among them.
+        self.purges.wake.notify_one();
+        Ok(true)
     }
 
     fn settle_one(&self, home: &Home, stored: &Stored) -> Result<()> {
@@ -73,32 +73,32 @@ impl Inner {
             Intent::Purge(_) => Ok(()),
             Intent::RemoveTree(take) => match self.take_tree(home, &take) {
                 Ok(()) => self.start_purging(id, &take),
-                Err(error @ StoreError::Refused { .. }) => {
+                Err(Failure { error: error @ StoreError::Refused { .. }, left: false }) => {
                     tracing::warn!(%error, "a removal that was cut short is given up");
                     self.settle(request, id, Effect::default(), None)
                 }
-                Err(error) => Err(error),
+                Err(failure) => Err(failure.error),
             },
             intent => {
-                let (effect, result) = self.carry_out(home, &intent);
-                self.step("steps done")?;
-                match &result {
-                    Ok(_) => {}
-                    Err(error @ StoreError::Refused { .. }) => {
+                let (effect, carried) = self.carry_out(home, &intent);
+                let answer = match carried {
+                    Ok(answer) => Some(answer),
+                    Err(Failure { error: error @ StoreError::Refused { .. }, left: false }) => {
                         tracing::warn!(%error, "a change that was cut short is given up");
+                        None
                     }
                     // Not now; the intent stays.
-                    Err(_) => return result.map(|_| ()),
-                }
+                    Err(failure) => return Err(failure.error),
+                };
+                self.step("steps done")?;
                 let upload = effect.upload;
-                self.settle(request, id, effect, result.as_ref().ok())?;
-                if let (Some(upload), Ok(Answer::Changed(_))) = (upload, &result) {
-                    self.uploads.forget(upload);
+                self.settle(request, id, effect, answer.as_ref())?;
+                if let Some(upload) = upload {
+                    self.end_upload(upload);
                 }
                 // Of an upload that was not published the staging stays.
-                match (&intent, result) {
-                    (Intent::Publish(_), Err(_)) => {}
-                    _ => intent.staged().into_iter().for_each(|staged| self.sweep(staged)),
+                if answer.is_some() || !matches!(intent, Intent::Publish(_)) {
+                    intent.staged().into_iter().for_each(|staged| self.sweep(staged));
                 }
                 Ok(())
             }
@@ -131,25 +131,10 @@ impl Inner {
     }
 
     /// Goes on with what recovery left, in the background.
-    pub(super) fn go_on(self: &Arc<Self>, left: Vec<Stored>, orphans: Vec<String>) {
-        for stored in left {
-            self.start_purge(stored.id, &stored.request);
+    pub(super) fn go_on(&self, orphans: Vec<String>) {
+        self.purges.wake.notify_one();
+        for name in orphans {
+            self.sweep_later(name);
         }
-        let inner = self.clone();
-        self.spawn(async move {
-            for name in orphans {
-                if inner.is_closing() {
-                    return;
-                }
-                let worker = inner.clone();
-                let swept = inner.job(move || {
-                    worker.delete_swept(&name);
-                    Ok(())
-                });
-                if swept.await.is_err() {
-                    return;
-                }
-            }
-        });
     }
 }

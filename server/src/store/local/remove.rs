@@ -5,11 +5,14 @@
 //!
 //! Invariant: what is credited is no longer in the home; what is still in the home is charged.
 
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+
 use sampan_protocol::{ChangeKey, EntryKind, Mode, RemotePath, Version};
 
 use super::Inner;
 use super::attributes::FileId;
-use super::change::{Answer, Effect, Gone, request};
+use super::change::{Answer, Carried, Effect, Failure, Gone, request};
 use super::db::answers::Request;
 use super::db::intents;
 use super::disk::Open;
@@ -45,6 +48,7 @@ impl Inner {
     ) -> Result<Removal> {
         let Removing { path, recursive, version } = removing;
         let request = request(home.account, change, "remove", &(path, recursive, version));
+        self.settle_left_over(home)?;
         // A copy of a change that is still deleting waits for it.
         if let Some(purging) = self.purging(&request)? {
             return Ok(Removal::Purging(purging, request));
@@ -85,7 +89,7 @@ impl Inner {
             };
             self.perform(home, &request, &intent, Charge::NONE)
         });
-        if let Some(staged) = moved {
+        if let (Some(staged), Ok(_)) = (moved, &answer) {
             self.sweep(staged);
         }
         match (answer, purging) {
@@ -112,11 +116,22 @@ impl Inner {
             intents::insert(connection, &written, &body, Charge::NONE)
         })?;
         self.step("intent written")?;
-        if let Err(error) = self.take_tree(home, take) {
-            self.give_up(home, request, id);
+        match self.take_tree(home, take) {
+            Ok(()) => {}
+            Err(Failure { error, left }) => {
+                if left {
+                    home.unsettled.store(true, Ordering::Relaxed);
+                    return Err(error.not_refused());
+                }
+                self.give_up(home, request, id);
+                self.sweep(take.staged.clone());
+                return Err(error);
+            }
+        }
+        if let Err(error) = self.start_purging(id, take) {
+            home.unsettled.store(true, Ordering::Relaxed);
             return Err(error);
         }
-        self.start_purging(id, take)?;
         Ok(id)
     }
 
@@ -130,67 +145,48 @@ impl Inner {
     }
 
     /// Moves a tree into its folder in staging, unless it is there already.
-    pub(super) fn take_tree(&self, home: &Home, take: &Take) -> Result<()> {
-        let failed = about(&take.path, "removing a folder");
-        let place = home.place_to_change(&self.disk, &take.path)?;
+    pub(super) fn take_tree(&self, home: &Home, take: &Take) -> Carried<()> {
         let staged = self
             .disk
             .open_beneath(&self.layout.staging, take.staged.as_bytes(), Open::Folder)
             .map_err(while_doing("opening a folder in staging"))?;
-        let first = (&staged, Purge::FIRST);
-        if let Some(there) = place.stat(&self.disk, &take.path)?
-            && there.id() == take.id
-        {
-            self.disk.rename(place.at(), first).map_err(&failed)?;
-        }
-        self.step("renamed")?;
-        match if_there(self.disk.stat(&staged, Purge::FIRST)).map_err(&failed)? {
-            None => return Err(Situation::NotFound.about(&take.path)),
-            Some(taken) if taken.id() != take.id => {
-                self.disk.rename(first, place.at()).map_err(&failed)?;
-                return Err(Situation::VersionChanged.about(&take.path));
-            }
-            Some(_) => {}
-        }
-        if let Err(error) = self.disk.flush_folder(&place.folder) {
-            self.disk.rename(first, place.at()).map_err(&failed)?;
-            return Err(failed(error));
-        }
-        self.step("folder flushed")
+        self.take(home, take, (&staged, Purge::FIRST))
     }
 
-    pub(super) fn carry_remove(
-        &self,
-        home: &Home,
-        take: &Take,
-        effect: &mut Effect,
-    ) -> Result<Answer> {
-        let failed = about(&take.path, "removing a file");
+    pub(super) fn carry_remove(&self, home: &Home, take: &Take, effect: &mut Effect) -> Carried {
+        self.take(home, take, (&self.layout.staging, take.staged.as_bytes()))?;
+        let bytes = take.id.size;
+        let inode = take.is_file.then_some(take.id.inode);
+        effect.went.push(Gone { inode, bytes, entries: 1 });
+        Ok(Answer::Removed(Removed { entries: 1, bytes }))
+    }
+
+    /// Moves a name into staging, durably, unless it is there already.
+    fn take(&self, home: &Home, take: &Take, staged: (&OwnedFd, &[u8])) -> Carried<()> {
+        let failed = about(&take.path, "removing a file or folder");
         let place = home.place_to_change(&self.disk, &take.path)?;
-        let staged = (&self.layout.staging, take.staged.as_bytes());
         if let Some(there) = place.stat(&self.disk, &take.path)?
             && there.id() == take.id
         {
             self.disk.rename(place.at(), staged).map_err(&failed)?;
         }
         self.step("renamed")?;
-        match if_there(self.disk.stat(staged.0, staged.1)).map_err(&failed)? {
-            None => return Err(Situation::NotFound.about(&take.path)),
-            Some(taken) if taken.id() != take.id => {
-                self.disk.rename(staged, place.at()).map_err(&failed)?;
-                return Err(Situation::VersionChanged.about(&take.path));
+        let finish = || {
+            match if_there(self.disk.stat(staged.0, staged.1)).map_err(&failed)? {
+                None => return Err(Situation::NotFound.about(&take.path)),
+                Some(taken) if taken.id() != take.id => {
+                    return Err(Situation::VersionChanged.about(&take.path));
+                }
+                Some(_) => {}
             }
-            Some(_) => {}
+            self.disk.flush_folder(&place.folder).map_err(&failed)
+        };
+        if let Err(error) = finish() {
+            let back = self.disk.rename(staged, place.at());
+            let undone = if_there(back).and_then(|_| self.disk.flush_folder(&place.folder));
+            return Err(Failure::after(undone.map_err(&failed), error));
         }
-        if let Err(error) = self.disk.flush_folder(&place.folder) {
-            self.disk.rename(staged, place.at()).map_err(&failed)?;
-            return Err(failed(error));
-        }
-        self.step("folder flushed")?;
-        let bytes = take.id.size;
-        let inode = take.is_file.then_some(take.id.inode);
-        effect.went.push(Gone { inode, bytes, entries: 1 });
-        Ok(Answer::Removed(Removed { entries: 1, bytes }))
+        Ok(self.step("folder flushed")?)
     }
 
     pub(super) fn carry_remove_folder(
@@ -199,17 +195,19 @@ impl Inner {
         path: &RemotePath,
         id: &FileId,
         effect: &mut Effect,
-    ) -> Result<Answer> {
+    ) -> Carried {
         let failed = about(path, "removing a folder");
         let place = home.place_to_change(&self.disk, path)?;
         if let Some(there) = place.stat(&self.disk, path)? {
             if there.id() != *id {
-                return Err(Situation::VersionChanged.about(path));
+                return Err(Situation::VersionChanged.about(path).into());
             }
             self.disk.remove_folder(&place.folder, place.name).map_err(&failed)?;
         }
         self.step("removed")?;
-        self.disk.flush_folder(&place.folder).map_err(&failed)?;
+        if let Err(error) = self.disk.flush_folder(&place.folder) {
+            return Err(Failure { error: failed(error), left: true });
+        }
         self.step("folder flushed")?;
         effect.went.push(Gone { inode: None, bytes: 0, entries: 1 });
         Ok(Answer::Removed(Removed { entries: 1, bytes: 0 }))

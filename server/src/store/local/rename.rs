@@ -5,11 +5,13 @@
 //!
 //! Invariant: the moved file has a name in the home at every instant.
 
+use std::io;
+
 use sampan_protocol::{ChangeKey, EntryKind, RemotePath};
 
 use super::Inner;
-use super::attributes::Meta;
-use super::change::{Answer, Effect, request};
+use super::attributes::{FileId, Meta};
+use super::change::{Answer, Carried, Effect, Failure, request};
 use super::failure::about;
 use super::home::{Home, Place};
 use super::intent::{Intent, Move};
@@ -35,10 +37,11 @@ impl Inner {
             moved = intent.replaces.map(|_| intent.staged);
             answer
         });
+        let changed = answer?.changed()?;
         if let Some(staged) = moved {
             self.sweep(staged);
         }
-        answer?.changed()
+        Ok(changed)
     }
 
     fn plan_rename(&self, home: &Home, rename: &Rename) -> Result<Move> {
@@ -70,12 +73,7 @@ impl Inner {
         })
     }
 
-    pub(super) fn carry_rename(
-        &self,
-        home: &Home,
-        rename: &Move,
-        effect: &mut Effect,
-    ) -> Result<Answer> {
+    pub(super) fn carry_rename(&self, home: &Home, rename: &Move, effect: &mut Effect) -> Carried {
         let Move { from, to, moved, replaces, .. } = rename;
         let failed = about(to, "moving a file");
         let source = home.place_to_change(&self.disk, from)?;
@@ -83,9 +81,9 @@ impl Inner {
         let there = dest.stat(&self.disk, to)?;
         if there.is_none_or(|there| there.id() != *moved) {
             match source.stat(&self.disk, from)? {
-                None => return Err(Situation::NotFound.about(from)),
+                None => return Err(Situation::NotFound.about(from).into()),
                 Some(other) if other.id() != *moved => {
-                    return Err(Situation::VersionChanged.about(from));
+                    return Err(Situation::VersionChanged.about(from).into());
                 }
                 Some(_) => {}
             }
@@ -95,45 +93,66 @@ impl Inner {
             }
         }
         self.step("renamed")?;
-        if replaces.is_some() {
-            self.displace(rename, &source, &dest)?;
-            self.step("displaced")?;
-        }
-        let flushed = self.disk.flush_folder(&dest.folder);
-        if let Err(error) = flushed.and_then(|()| self.disk.flush_folder(&source.folder)) {
-            self.undo_rename(rename, &source, &dest)?;
-            return Err(failed(error));
-        }
+        let mut displaced = false;
+        let meta = self.finish_rename(rename, &source, &dest, &mut displaced).map_err(|error| {
+            let undone = self.undo_rename(rename, &source, &dest, displaced);
+            Failure::after(undone.map_err(&failed), error)
+        })?;
         self.step("folder flushed")?;
-        let meta = self.disk.stat(&dest.folder, dest.name).map_err(&failed)?;
-        effect.went.extend(replaces.as_ref().map(super::attributes::FileId::gone));
+        effect.went.extend(replaces.as_ref().map(FileId::gone));
         Ok(Answer::Changed(meta.attributes()))
     }
 
-    /// Takes what was replaced, which lies where the moved file was, into staging; if it is not
-    /// what was meant, exchanges both back.
-    fn displace(&self, rename: &Move, source: &Place<'_>, dest: &Place<'_>) -> Result<()> {
-        let failed = about(&rename.from, "taking a replaced file away");
-        let Some(displaced) = source.stat(&self.disk, &rename.from)? else { return Ok(()) };
-        if Some(displaced.id()) != rename.replaces {
-            self.disk.exchange(source.at(), dest.at()).map_err(&failed)?;
-            self.disk.flush_folder(&dest.folder).map_err(&failed)?;
-            self.disk.flush_folder(&source.folder).map_err(&failed)?;
-            return Err(Situation::VersionChanged.about(&rename.to));
+    /// What follows once the name has moved.
+    fn finish_rename(
+        &self,
+        rename: &Move,
+        source: &Place<'_>,
+        dest: &Place<'_>,
+        displaced: &mut bool,
+    ) -> Result<Meta> {
+        let failed = about(&rename.to, "moving a file");
+        if rename.replaces.is_some() {
+            // What was replaced lies where the moved file was, unless it was taken away already.
+            match source.stat(&self.disk, &rename.from)? {
+                Some(there) if Some(there.id()) != rename.replaces => {
+                    return Err(Situation::VersionChanged.about(&rename.to));
+                }
+                Some(_) => {
+                    let staged = (&self.layout.staging, rename.staged.as_bytes());
+                    self.disk.rename(source.at(), staged).map_err(&failed)?;
+                }
+                None => {}
+            }
+            *displaced = true;
+            self.step("displaced")?;
         }
-        let staged = (&self.layout.staging, rename.staged.as_bytes());
-        self.disk.rename(source.at(), staged).map_err(&failed)
+        let meta = self.disk.stat(&dest.folder, dest.name).map_err(&failed)?;
+        self.disk
+            .flush_folder(&dest.folder)
+            .and_then(|()| self.disk.flush_folder(&source.folder))
+            .map_err(&failed)?;
+        Ok(meta)
     }
 
-    fn undo_rename(&self, rename: &Move, source: &Place<'_>, dest: &Place<'_>) -> Result<()> {
-        let staged = (&self.layout.staging, rename.staged.as_bytes());
-        self.disk
-            .rename(dest.at(), source.at())
-            .and_then(|()| match rename.replaces {
-                Some(_) => self.disk.rename(staged, dest.at()),
-                None => Ok(()),
-            })
-            .map_err(about(&rename.to, "moving a file back"))
+    fn undo_rename(
+        &self,
+        rename: &Move,
+        source: &Place<'_>,
+        dest: &Place<'_>,
+        displaced: bool,
+    ) -> io::Result<()> {
+        if rename.replaces.is_some() && !displaced {
+            self.disk.exchange(source.at(), dest.at())?;
+        } else {
+            self.disk.rename(dest.at(), source.at())?;
+            if displaced {
+                let staged = (&self.layout.staging, rename.staged.as_bytes());
+                self.disk.rename(staged, dest.at())?;
+            }
+        }
+        self.disk.flush_folder(&dest.folder)?;
+        self.disk.flush_folder(&source.folder)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: a fresh name is never one that lies there already.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use sampan_protocol::UploadId;
 use tokio::sync::Notify;
@@ -30,6 +31,8 @@ pub(super) fn fresh(kind: char) -> String {
 
 /// Names in staging that may wait to be deleted; beyond that whoever adds one deletes it.
 const QUEUED_SWEEPS: usize = 1024;
+/// How long a closing store deletes what is to be deleted; the rest is for its next start.
+pub(super) const SWEEP_WHEN_CLOSING: Duration = Duration::from_secs(5);
 
 /// What is to be deleted soon.
 #[derive(Default)]
@@ -58,10 +61,17 @@ impl Inner {
         }
     }
 
-    /// Deletes what is to be deleted.
-    pub(super) fn sweep_now(&self) {
-        let names = std::mem::take(&mut *self.sweeps.lock());
-        for name in names {
+    /// The same, however many wait.
+    pub(super) fn sweep_later(&self, name: String) {
+        self.sweeps.lock().push(name);
+        self.sweeps.added.notify_one();
+    }
+
+    /// Deletes what is to be deleted, one name after the other, for at most `time`.
+    pub(super) fn sweep_for(&self, time: Duration) {
+        let started = Instant::now();
+        while started.elapsed() < time {
+            let Some(name) = self.sweeps.lock().pop() else { return };
             self.delete_swept(&name);
         }
     }

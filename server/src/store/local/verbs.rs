@@ -14,6 +14,7 @@ use super::db::accounts;
 use super::opening::Found;
 use super::pack::{PackDigest, StagedPack};
 use super::remove::{Removal, Removing};
+use super::staging::SWEEP_WHEN_CLOSING;
 use super::writing::CopyFrom;
 use super::{Inner, LocalStore};
 use crate::store::{
@@ -359,7 +360,7 @@ impl Store for LocalStore {
         self.inner.tasks.wait().await;
         let inner = self.inner.clone();
         let closed = tokio::task::spawn_blocking(move || {
-            inner.sweep_now();
+            inner.sweep_for(SWEEP_WHEN_CLOSING);
             let marked = inner.mark_clean();
             inner.db.close();
             marked

@@ -39,7 +39,8 @@ const STATEMENTS: usize = 128;
 
 type Reply = Box<dyn FnOnce(&std::result::Result<(), String>) + Send>;
 /// Runs in a savepoint; `Ok` keeps what it did, and its reply waits for the commit.
-type Write = Box<dyn FnOnce(&Connection) -> std::result::Result<Reply, Reply> + Send>;
+/// Without a connection no transaction could begin, which its reply is told.
+type Write = Box<dyn FnOnce(Option<&Connection>) -> std::result::Result<Reply, Reply> + Send>;
 
 /// The open database.
 pub(super) struct Db {
@@ -101,9 +102,10 @@ impl Db {
                     drop(answer.send(result));
                 })
             };
-            match write(connection) {
-                Ok(kept) => Ok(reply(Ok(kept))),
-                Err(error) => Err(reply(Err(error))),
+            match connection.map(write) {
+                Some(Ok(kept)) => Ok(reply(Ok(kept))),
+                Some(Err(error)) => Err(reply(Err(error))),
+                None => Err(reply(Err(commit_failed(doing, "no transaction could begin")))),
             }
         });
         let writes = lock(&self.writes).clone().ok_or(StoreError::Closed)?;
@@ -232,7 +234,7 @@ fn write_group(
         match &begun {
             Ok(()) => {
                 connection.execute_batch("SAVEPOINT one")?;
-                match write(connection) {
+                match write(Some(connection)) {
                     Ok(reply) => replies.push(reply),
                     Err(reply) => {
                         replies.push(reply);
@@ -241,8 +243,9 @@ fn write_group(
                 }
                 connection.execute_batch("RELEASE one")?;
             }
-            // Without a transaction nothing may run; dropping it tells the caller.
-            Err(_) => drop(write),
+            Err(_) => match write(None) {
+                Ok(reply) | Err(reply) => replies.push(reply),
+            },
         }
         count += 1;
         if count < GROUP {

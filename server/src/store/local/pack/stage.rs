@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sampan_protocol::limits::{MAX_PACK_BYTES, MAX_PACK_MEMBER_BYTES, MAX_PACK_MEMBERS};
 use sampan_protocol::{ChangeKey, Mode, RemotePath, Root};
@@ -68,11 +69,14 @@ pub(in super::super) struct StagedPack {
     pub(super) members: Vec<StagedMember>,
     pub(in super::super) digest: PackDigest,
     bytes: u64,
+    kept: AtomicBool,
 }
 
 impl Drop for StagedPack {
     fn drop(&mut self) {
-        self.inner.sweep(std::mem::take(&mut self.name));
+        if !self.kept.load(Ordering::Relaxed) {
+            self.inner.sweep(std::mem::take(&mut self.name));
+        }
     }
 }
 
@@ -86,7 +90,20 @@ impl StagedPack {
         let folder = inner.disk.open_beneath(staging, name.as_bytes(), Open::Folder);
         let folder = folder.map_err(&failed)?;
         let digest = PackDigest::default();
-        Ok(Self { inner, name, folder, members: Vec::new(), digest, bytes: 0 })
+        Ok(Self {
+            inner,
+            name,
+            folder,
+            members: Vec::new(),
+            digest,
+            bytes: 0,
+            kept: AtomicBool::new(false),
+        })
+    }
+
+    /// Leaves staging to the pack's intent.
+    pub(super) fn keep(&self) {
+        self.kept.store(true, Ordering::Relaxed);
     }
 
     /// Stages some members. A member that is not what it says is refused alone.

@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
 
-use sampan_protocol::{Attributes, Mode, Name, RemotePath};
+use sampan_protocol::{Attributes, Name, RemotePath};
 
 use super::super::Inner;
 use super::super::attributes::FileId;
-use super::super::change::{Answer, Effect, Member, Refused};
+use super::super::change::{Answer, Carried, Effect, Failure, Member, Refused};
 use super::super::db::answers::Request;
 use super::super::disk::Open;
 use super::super::failure::{about, while_doing};
@@ -76,6 +77,10 @@ impl Inner {
             let (steps, reserve) = self.plan_pack(home, pack)?;
             self.perform(home, request, &Intent::Pack(steps), reserve)
         });
+        if home.unsettled.load(Ordering::Relaxed) {
+            // Its intent will need what is staged.
+            pack.keep();
+        }
         answer?.pack()
     }
 
@@ -84,7 +89,7 @@ impl Inner {
         home: &Home,
         pack: &PackSteps,
         effect: &mut Effect,
-    ) -> Result<Answer> {
+    ) -> Carried {
         let staged_in = self
             .disk
             .open_beneath(&self.layout.staging, pack.staged.as_bytes(), Open::Folder)
@@ -103,20 +108,29 @@ impl Inner {
                     taken.push(Taken { step, attributes });
                     self.step("pack member published")?;
                 }
-                Err(StoreError::Refused { situation, path }) => {
+                Err(Failure { error: StoreError::Refused { situation, path }, left: false }) => {
                     if let Some(index) = step.index {
                         let path = path.or_else(|| Some(step.path.clone()));
                         results[index as usize] = Err(Refused { situation, path });
                     }
                 }
+                Err(failure) if failure.left => return Err(failure),
                 // A failing disk fails the whole group.
-                Err(error) => return self.undo_pack(&folders, &staged_in, &taken, effect, error),
+                Err(failure) => {
+                    return Err(self.undo_pack(
+                        &folders,
+                        &staged_in,
+                        &taken,
+                        effect,
+                        failure.error,
+                    ));
+                }
             }
         }
         self.step("pack published")?;
         if let Err(error) = folders.flush() {
             let error = while_doing("flushing a pack's folders")(error);
-            return self.undo_pack(&folders, &staged_in, &taken, effect, error);
+            return Err(self.undo_pack(&folders, &staged_in, &taken, effect, error));
         }
         self.step("folders flushed")?;
         for Taken { step, attributes } in taken {
@@ -125,7 +139,10 @@ impl Inner {
             let attributes = match attributes {
                 Some(attributes) => attributes,
                 // Of a folder at the end, when what is in it has come.
-                None => home.stat(&self.disk, &step.path)?.attributes(),
+                None => match home.stat(&self.disk, &step.path) {
+                    Ok(meta) => meta.attributes(),
+                    Err(error) => return Err(Failure { error, left: true }),
+                },
             };
             results[index as usize] = Ok(attributes);
         }
@@ -137,15 +154,15 @@ impl Inner {
         folders: &mut Folders<'_>,
         staged_in: &OwnedFd,
         step: &PackStep,
-    ) -> Result<Option<Attributes>> {
+    ) -> Carried<Option<Attributes>> {
         let path = &step.path;
         let Some((name, parents)) = path.names().split_last() else {
-            return Err(Situation::InvalidTarget.about(path));
+            return Err(Situation::InvalidTarget.about(path).into());
         };
         let folder = folders.touch(path, parents)?;
         match &step.what {
             PackStepKind::Folder(mode) => {
-                self.make_pack_folder(folder, name, path, *mode)?;
+                self.make_one_folder(folder, name, path, *mode)?;
                 Ok(None)
             }
             PackStepKind::File(file, replaces) => {
@@ -156,37 +173,10 @@ impl Inner {
                     file: *file,
                     replaces: *replaces,
                 };
-                let place = Place {
-                    folder: folder.try_clone().map_err(while_doing("publishing"))?,
-                    name: name.as_bytes(),
-                };
-                self.swap_in(&staged, &place, path)?;
-                let meta = self.disk.stat(&place.folder, place.name);
-                Ok(Some(meta.map_err(about(path, "reading attributes"))?.attributes()))
+                let place = Place { folder, name: name.as_bytes() };
+                Ok(Some(self.swap_in(&staged, &place, path)?.attributes()))
             }
         }
-    }
-
-    fn make_pack_folder(
-        &self,
-        folder: &OwnedFd,
-        name: &Name,
-        path: &RemotePath,
-        mode: Mode,
-    ) -> Result<()> {
-        let failed = about(path, "making a folder");
-        match self.disk.make_folder(folder, name.as_bytes(), mode) {
-            // It was made before a crash.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => result.map_err(&failed)?,
-        }
-        let below = self.disk.open_beneath(folder, name.as_bytes(), Open::Folder);
-        let below = below.map_err(&failed)?;
-        if self.disk.stat_open(&below).map_err(&failed)?.mode != mode {
-            self.disk.set_mode(&below, mode).map_err(&failed)?;
-            self.disk.flush_folder(&below).map_err(&failed)?;
-        }
-        Ok(())
     }
 
     /// Takes back what was published of a pack; folders that were made stay and count.
@@ -197,7 +187,8 @@ impl Inner {
         taken: &[Taken<'_>],
         effect: &mut Effect,
         error: StoreError,
-    ) -> Result<Answer> {
+    ) -> Failure {
+        let mut undone = Ok(());
         for Taken { step, .. } in taken.iter().rev() {
             let path = &step.path;
             let (PackStepKind::File(file, replaces), Some(index)) = (&step.what, step.index) else {
@@ -211,16 +202,13 @@ impl Inner {
                 file: *file,
                 replaces: *replaces,
             };
-            let undone = folders
+            let back = folders
                 .home
                 .place_to_change(&self.disk, path)
-                .and_then(|place| self.swap_out(&staged, &place, path));
-            if let Err(error) = undone {
-                tracing::error!(%error, %path, "cannot take a member of a failed pack back");
-                effect.count(step);
-            }
+                .and_then(|place| self.swap_out(&staged, &place.borrowed(), path));
+            undone = undone.and(back);
         }
-        Err(error)
+        Failure::after(undone, error)
     }
 }
 

@@ -1,6 +1,10 @@
 //! The local store: every property of a store, then its own.
 
 mod conformance;
+mod crash;
+mod disk;
+mod faults;
+mod scenario;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +36,17 @@ impl Local {
     }
 
     pub(super) async fn with(options: LocalOptions) -> Self {
-        let mut local = Self { data: tempfile::tempdir().unwrap(), options, store: None };
+        Self::within(tempfile::tempdir().unwrap(), options).await
+    }
+
+    /// In memory, if the machine has a file system there: for tests that open many.
+    pub(super) async fn in_memory(options: LocalOptions) -> Self {
+        let data = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        Self::within(data, options).await
+    }
+
+    async fn within(data: TempDir, options: LocalOptions) -> Self {
+        let mut local = Self { data, options, store: None };
         local.open().await;
         local
     }
@@ -52,6 +66,24 @@ impl Local {
 
     pub(super) async fn close(&mut self) {
         self.store.take().unwrap().close().await;
+    }
+
+    /// Opens it; whether that works is not the point.
+    pub(super) async fn try_open(&mut self) {
+        let opened = LocalStore::open(self.path().to_owned(), self.options.clone()).await;
+        self.store = opened.ok();
+    }
+
+    /// Ends the store as if its process had died.
+    pub(super) async fn crash(&mut self) {
+        let Some(store) = self.store.take() else { return };
+        let inner = &store.inner;
+        inner.disk.kill();
+        inner.closing.cancel();
+        inner.tasks.close();
+        inner.tasks.wait().await;
+        let inner = store.inner.clone();
+        tokio::task::spawn_blocking(move || inner.db.close()).await.unwrap();
     }
 }
 

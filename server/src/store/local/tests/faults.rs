@@ -1,0 +1,106 @@
+//! A disk that fails: each call of each change, once.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use rustix::io::Errno;
+
+use super::Local;
+use super::scenario::{Attempt, Scenario, again, check_books, check_staging};
+use crate::store::local::{Call, Durability, Faults, LocalOptions};
+
+/// Fails the n-th call that is not looking.
+#[derive(Default)]
+struct FailAt {
+    armed: Mutex<Option<(u32, Errno, Option<Call>)>>,
+}
+
+impl FailAt {
+    fn arm(&self, calls: u32, errno: Errno) {
+        *self.armed.lock().unwrap() = Some((calls, errno, None));
+    }
+
+    /// The call that failed, if it came to it.
+    fn disarm(&self) -> Option<Call> {
+        self.armed.lock().unwrap().take().and_then(|(_, _, failed)| failed)
+    }
+}
+
+impl Faults for FailAt {
+    fn before(&self, call: Call) -> io::Result<()> {
+        let mut armed = self.armed.lock().unwrap();
+        let Some((left, errno, failed)) = &mut *armed else { return Ok(()) };
+        if failed.is_some() {
+            return Ok(());
+        }
+        if *left > 0 {
+            *left -= 1;
+            return Ok(());
+        }
+        *failed = Some(call);
+        Err((*errno).into())
+    }
+}
+
+/// HARDENING 2.5, 2.11: whatever call fails, the change is whole or not there, the books are right
+/// at once, and the client's repetition succeeds.
+async fn survives_each_failing_call(scenario: Scenario, errno: Errno) {
+    let faults = Arc::new(FailAt::default());
+    let mut calls = 0;
+    loop {
+        let mut local = Local::in_memory(LocalOptions {
+            durability: Durability::Relaxed,
+            disk_floor: 0,
+            faults: Some(faults.clone()),
+            ..LocalOptions::default()
+        })
+        .await;
+        let (anna, attempt) = Attempt::prepare(&local, scenario).await;
+        faults.arm(calls, errno);
+        let result = attempt.run(&anna).await;
+        let Some(failed) = faults.disarm() else { break };
+        let what = format!("{scenario:?}, call {calls}, {failed:?}, {result:?}");
+        attempt.check_always(&anna).await;
+        // Whatever was left over is settled before the next change; a client asks again.
+        let mut tries = 0;
+        while let Err(error) = attempt.run(&anna).await {
+            tries += 1;
+            assert!(tries < 4, "{what}, then {error:?}");
+        }
+        attempt.check_done(&anna).await;
+        check_books(&local, &anna).await;
+        check_staging(&mut local, &anna).await;
+        let anna = again(&local, anna);
+        attempt.check_done(&anna).await;
+        local.close().await;
+        // The many calls of a tree's purge are alike.
+        calls += if calls > 120 { 37 } else { 1 };
+    }
+    assert!(calls > 5, "{scenario:?} made only {calls} calls");
+}
+
+macro_rules! each_call {
+    ($($test:ident = $scenario:ident,)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                survives_each_failing_call(Scenario::$scenario, Errno::IO).await;
+                survives_each_failing_call(Scenario::$scenario, Errno::NOSPC).await;
+            }
+        )*
+    };
+}
+
+each_call! {
+    each_call_of_mkdir_fails = Mkdir,
+    each_call_of_a_commit_fails = Publish,
+    each_call_of_an_overwrite_fails = Replace,
+    each_call_of_a_rename_fails = Move,
+    each_call_of_a_replacing_rename_fails = MoveOver,
+    each_call_of_removing_a_file_fails = RemoveFile,
+    each_call_of_removing_a_folder_fails = RemoveFolder,
+    each_call_of_removing_a_tree_fails = RemoveTree,
+    each_call_of_a_pack_fails = Pack,
+    each_call_of_setting_attributes_fails = SetAttributes,
+    each_call_of_an_abort_fails = Abort,
+}
