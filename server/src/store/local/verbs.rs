@@ -229,8 +229,9 @@ impl Store for LocalStore {
         let inner = self.inner.clone();
         self.inner
             .job(move || {
+                // From here on the commit itself says who may do what.
+                reopen.disarm();
                 let changed = inner.commit(&home, &request, &upload);
-                drop(reopen);
                 drop(slot_turn);
                 drop(turn);
                 changed
@@ -373,8 +374,14 @@ impl Store for LocalStore {
     }
 }
 
-/// Lets an upload take pieces again, unless its commit saw to it.
+/// Lets an upload take pieces again, unless its commit began.
 struct Reopen(Option<std::sync::Arc<super::uploads::Upload>>);
+
+impl Reopen {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for Reopen {
     fn drop(&mut self) {
