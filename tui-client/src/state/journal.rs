@@ -40,7 +40,11 @@ pub enum JournalScope {
 
 /// Names a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournalKey(String);
+pub struct JournalKey {
+    name: String,
+    /// A command is given again by the person; a queue must remember what was ordered.
+    keeps_batches: bool,
+}
 
 impl JournalKey {
     /// The journal of `scope` for transfers with `account`.
@@ -57,7 +61,8 @@ impl JournalKey {
                 }
             }
         }
-        Self(hasher.finalize().to_hex()[..32].to_owned())
+        let name = hasher.finalize().to_hex()[..32].to_owned();
+        Self { name, keeps_batches: *scope == JournalScope::Queue }
     }
 }
 
@@ -79,6 +84,7 @@ pub struct Journal {
 struct OnDisk {
     path: PathBuf,
     file: File,
+    keeps_batches: bool,
     /// Batches that were begun and not finished, in order.
     open: Vec<(u64, Vec<u8>)>,
 }
@@ -101,7 +107,7 @@ impl Journal {
         process: u32,
     ) -> Result<Self, Failure> {
         let folder = state.journals();
-        let path = folder.join(format!("{}.journal", key.0));
+        let path = folder.join(format!("{}.journal", key.name));
         let failed = |error: io::Error| own_file(&path, &error);
         make_private_folder(&folder).map_err(failed)?;
         let mut file = loop {
@@ -140,7 +146,10 @@ impl Journal {
         file.set_len(valid as u64).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         file.seek(SeekFrom::End(0)).map_err(failed)?;
-        Ok(Self { seed, on_disk: Some(OnDisk { path, file, open }) })
+        Ok(Self {
+            seed,
+            on_disk: Some(OnDisk { path, file, keeps_batches: key.keeps_batches, open }),
+        })
     }
 
     /// A journal that nobody finds again.
@@ -158,7 +167,8 @@ impl Journal {
         self.on_disk.as_ref().map_or(&[], |disk| &disk.open)
     }
 
-    /// Records a batch, durably, before anything of it is shown or moved.
+    /// Records a batch, durably, before anything of it is shown or moved. A command's journal keeps
+    /// none.
     pub fn begin(&mut self, batch: u64, content: &[u8]) -> Result<(), Failure> {
         self.append(batch, BEGUN, content)
     }
@@ -169,7 +179,9 @@ impl Journal {
     }
 
     fn append(&mut self, batch: u64, kind: u8, content: &[u8]) -> Result<(), Failure> {
-        let Some(disk) = &mut self.on_disk else { return Ok(()) };
+        let Some(disk) = self.on_disk.as_mut().filter(|disk| disk.keeps_batches) else {
+            return Ok(());
+        };
         let mut payload = batch.to_le_bytes().to_vec();
         payload.push(kind);
         payload.extend_from_slice(content);
@@ -350,6 +362,18 @@ mod tests {
         assert_eq!(failure.situation, Situation::AlreadyRunning { process: 4321 });
         drop(held);
         Journal::open(&state, &key, [1; 32], 1).unwrap();
+    }
+
+    #[test]
+    fn a_command_keeps_no_batches() {
+        let home = tempfile::tempdir().unwrap();
+        let state = State::under(home.path());
+        let key = JournalKey::new(&account("a@h"), &command(&["/x"]));
+        let mut journal = Journal::open(&state, &key, [1; 32], 1).unwrap();
+        journal.begin(1, b"one").unwrap();
+        assert!(journal.unfinished().is_empty());
+        drop(journal);
+        assert!(Journal::open(&state, &key, [1; 32], 1).unwrap().unfinished().is_empty());
     }
 
     #[test]

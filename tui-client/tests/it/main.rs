@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "what helps tests fails as they do")]
 
 mod contact;
+mod engine;
 mod program;
 mod terminal;

@@ -1,0 +1,196 @@
+//! Targets that exist, quotas that do not suffice.
+
+use std::fs;
+
+use sampan_client::failure::{Side, Situation};
+use sampan_client::transfer::{
+    Command, Event, OnConflict, Options, Outcome, Resolution, SkipReason,
+};
+use sampan_server::store::QuotaLimits;
+
+use super::rig::{Rig, Run, down, noise, up};
+
+fn options(on_conflict: OnConflict) -> Options {
+    Options { on_conflict, ..Options::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_policy_does_what_it_says_on_both_sides() {
+    let rig = Rig::start().await;
+    let source = rig.local("tree");
+    // One in a pack, one by blocks.
+    for (name, length) in [("a.txt", 10), ("big.bin", 300_000)] {
+        let (file, there) = (source.join(name), rig.home().join(name));
+        for (policy, replaced, kept_both) in [
+            (OnConflict::Fail, false, false),
+            (OnConflict::Skip, false, false),
+            (OnConflict::Rename, false, true),
+            (OnConflict::Overwrite, true, false),
+        ] {
+            fs::write(&file, noise(1, length)).unwrap();
+            fs::write(&there, b"old and other").unwrap();
+            let told = rig.carry(up(&file, false, "", true), options(policy)).await;
+            let new = fs::read(&file).unwrap();
+            assert_eq!(fs::read(&there).unwrap() == new, replaced, "{policy:?} {name}");
+            let (stem, extension) = name.split_once('.').unwrap();
+            let second = rig.home().join(format!("{stem} (2).{extension}"));
+            assert_eq!(second.exists(), kept_both, "{policy:?} {name}");
+            match policy {
+                OnConflict::Fail => {
+                    let failure = &told.summary.failures[0];
+                    assert_eq!(failure.situation, Situation::Exists(Side::Remote));
+                }
+                OnConflict::Skip => {
+                    let skipped = Outcome::Skipped(SkipReason::TargetExists);
+                    assert_eq!(told.outcome_of(name), &skipped);
+                }
+                _ => assert_eq!(told.summary.failed, 0, "{:?}", told.summary),
+            }
+            if kept_both {
+                assert_eq!(fs::read(&second).unwrap(), new);
+                fs::remove_file(&second).unwrap();
+            }
+        }
+        let target = rig.local("down");
+        fs::write(target.join(name), b"mine").unwrap();
+        for policy in [OnConflict::Fail, OnConflict::Skip, OnConflict::Rename] {
+            rig.carry(down(name, false, &target, true), options(policy)).await;
+            assert_eq!(fs::read(target.join(name)).unwrap(), b"mine");
+        }
+        assert_eq!(fs::read_dir(&target).unwrap().count(), 2, "the one kept beside");
+        rig.carry(down(name, false, &target, true), options(OnConflict::Overwrite))
+            .await
+            .expect_done();
+        assert_eq!(fs::read(target.join(name)).unwrap(), fs::read(&file).unwrap());
+        fs::remove_dir_all(&target).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn newer_replaces_only_what_is_older() {
+    let rig = Rig::start().await;
+    let source = rig.local("tree");
+    let file = source.join("file");
+    let there = rig.home().join("file");
+    let at = |path: &std::path::Path, seconds| {
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    };
+    fs::write(&file, b"source").unwrap();
+    fs::write(&there, b"target!").unwrap();
+    at(&file, 1000);
+    at(&there, 2000);
+    let told = rig.carry(up(&file, false, "", true), options(OnConflict::Newer)).await;
+    assert_eq!(told.outcome_of("file"), &Outcome::Skipped(SkipReason::TargetNewer));
+    at(&file, 3000);
+    rig.carry(up(&file, false, "", true), options(OnConflict::Newer)).await.expect_done();
+    assert_eq!(fs::read(&there).unwrap(), b"source");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contents_decide_when_they_are_asked_for() {
+    let rig = Rig::start().await;
+    let source = rig.local("tree");
+    let file = source.join("file");
+    let there = rig.home().join("file");
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1000);
+    for (path, bytes) in [(&file, b"one"), (&there, b"two")] {
+        fs::write(path, bytes).unwrap();
+        fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+    let told = rig.carry(up(&file, false, "", true), options(OnConflict::Overwrite)).await;
+    assert_eq!(told.outcome_of("file"), &Outcome::Unchanged, "size and time say so");
+    let by_content = Options { checksum: true, ..options(OnConflict::Overwrite) };
+    rig.carry(up(&file, false, "", true), by_content.clone()).await.expect_done();
+    assert_eq!(fs::read(&there).unwrap(), b"one");
+    fs::File::open(&file).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
+    let told = rig.carry(up(&file, false, "", true), by_content).await;
+    assert_eq!(told.outcome_of("file"), &Outcome::Unchanged, "whatever the time says");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_holds_up_only_its_own_file() {
+    let rig = Rig::start().await;
+    let source = rig.local("tree");
+    for name in ["a", "b", "c", "new"] {
+        fs::write(source.join(name), b"from here").unwrap();
+    }
+    for name in ["a", "b", "c"] {
+        fs::write(rig.home().join(name), b"there").unwrap();
+    }
+    let remote = rig.remote().await;
+    let route = up(&source, true, "", true);
+    let mut run = Run::begin(remote, rig.journal("ask"), route, options(OnConflict::Ask));
+    let mut asked = Vec::new();
+    let mut new_is_done = false;
+    while asked.len() < 3 || !new_is_done {
+        match run.next().await {
+            Event::Conflict { item, .. } => asked.push(item),
+            Event::Finished { outcome: Outcome::Done { .. }, .. } => new_is_done = true,
+            _ => {}
+        }
+    }
+    run.tell(Command::Resolve {
+        item: asked[0],
+        answer: Resolution::Overwrite,
+        whole_batch: false,
+    });
+    run.tell(Command::Resolve { item: asked[1], answer: Resolution::Skip, whole_batch: true });
+    let told = run.to_the_end().await;
+    assert_eq!((told.summary.done, told.summary.skipped), (2, 2));
+    run.stop().await;
+    let replaced =
+        ["a", "b", "c"].iter().filter(|name| fs::read(rig.home().join(name)).unwrap() != b"there");
+    assert_eq!(replaced.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_fit_is_refused_before_the_first_byte() {
+    let limits = QuotaLimits { bytes: Some(1_000_000), entries: None };
+    let rig = Rig::with_limits(limits).await;
+    let source = rig.local("tree");
+    for name in 0..20 {
+        fs::write(source.join(name.to_string()), noise(name, 100_000)).unwrap();
+    }
+    let told = rig.carry(up(&source, false, "", true), Options::default()).await;
+    assert_eq!(told.summary.failed, 1);
+    let situation = &told.summary.failures[0].situation;
+    assert_eq!(*situation, Situation::OverQuota { needed: 2_000_000, available: 1_000_000 });
+    assert_eq!(told.summary.moved, 0);
+    assert_eq!(fs::read_dir(rig.home()).unwrap().count(), 0);
+
+    let big = rig.local("big").join("file");
+    fs::write(&big, noise(1, 1_500_000)).unwrap();
+    let told = rig.carry(up(&big, false, "", true), Options::default()).await;
+    let situation = &told.summary.failures[0].situation;
+    assert!(matches!(situation, Situation::OverQuota { needed: 1_500_000, .. }), "{situation:?}");
+    assert_eq!(told.summary.moved, 0);
+    assert_eq!(rig.reserved().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_grows_is_never_published_as_it_was() {
+    let rig = Rig::start().await;
+    let source = rig.local("tree");
+    let file = source.join("log");
+    fs::write(&file, noise(1, 8 << 20)).unwrap();
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writer = {
+        let (file, stop) = (file.clone(), std::sync::Arc::clone(&stop));
+        std::thread::spawn(move || {
+            use std::io::Write;
+            let mut file = fs::File::options().append(true).open(file).unwrap();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                file.write_all(b"one more line\n").unwrap();
+            }
+        })
+    };
+    let told = rig.carry(up(&file, false, "", true), Options::default()).await;
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    writer.join().unwrap();
+    assert_eq!(told.summary.failures[0].situation, Situation::SourceChanged(Side::Local));
+    assert!(!rig.home().join("log").exists());
+    assert_eq!(rig.reserved().await, 0, "given up, so that it holds no quota");
+    rig.carry(up(&file, false, "", true), Options::default()).await.expect_done();
+    assert_eq!(fs::read(rig.home().join("log")).unwrap(), fs::read(&file).unwrap());
+}

@@ -1,0 +1,7 @@
+//! The transfer engine against a real server in this process, over links that break.
+
+mod conflicts;
+mod proxy;
+mod resume;
+mod rig;
+mod trees;

@@ -1,0 +1,257 @@
+//! A server that can be stopped and started again, and an engine on it.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sampan_client::address::{Account, Server};
+use sampan_client::remote::{Endpoint, Remote, RetryFor, Secret};
+use sampan_client::state::{Journal, JournalKey, JournalScope, State};
+use sampan_client::transfer::{
+    Batch, BatchId, Command, Engine, Event, Options, Outcome, Route, Settings, Source, Started,
+    Summary, Target,
+};
+use sampan_protocol::login_key::LoginKey;
+use sampan_protocol::transport::Trust;
+use sampan_protocol::{RemotePath, Timestamp};
+use sampan_server::config::Settings as ServerSettings;
+use sampan_server::store::{EnrolledKey, NewAccount, QuotaLimits};
+use sampan_server::{OpenData, RunningServer, verifier_of};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+const USER: &str = "anna";
+const SEED: [u8; 32] = [9; 32];
+/// Longer than any step of a test takes.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A server with one account, and folders for both sides.
+pub(crate) struct Rig {
+    pub(crate) folder: TempDir,
+    pub(crate) port: u16,
+    running: Option<(OpenData, RunningServer)>,
+    fingerprint: Option<sampan_protocol::transport::Fingerprint>,
+}
+
+impl Rig {
+    pub(crate) async fn start() -> Self {
+        Self::with_limits(QuotaLimits::default()).await
+    }
+
+    pub(crate) async fn with_limits(limits: QuotaLimits) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut rig = Self { folder, port: 0, running: None, fingerprint: None };
+        rig.resume_server().await;
+        let verifier = verifier_of("correct horse", [7; 16]).unwrap();
+        let account = NewAccount { name: USER.to_owned(), verifier, limits, take_home: false };
+        let accounts = Arc::clone(&rig.running.as_ref().unwrap().0.accounts);
+        let (account, ..) = accounts.add(account).await.unwrap();
+        let key = EnrolledKey {
+            public_key: LoginKey::from_seed(&SEED).public().0,
+            label: "test".to_owned(),
+            enrolled: Timestamp::default(),
+            used: None,
+        };
+        accounts.enrol_key(account.id, key).await.unwrap();
+        rig
+    }
+
+    /// Starts the server, on the port that it had before.
+    pub(crate) async fn resume_server(&mut self) {
+        let settings = ServerSettings { disk_floor: 0, ..ServerSettings::default() };
+        let data = self.folder.path().join("data");
+        let open = sampan_server::open(&data, &settings).await.unwrap();
+        let identity = open.identity().unwrap();
+        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.unwrap();
+        self.port = socket.local_addr().unwrap().port();
+        let (store, accounts) = (Arc::clone(&open.store), Arc::clone(&open.accounts));
+        let running =
+            sampan_server::start(settings.bounds, store, accounts, &identity, vec![socket]);
+        let running = running.await.unwrap();
+        self.fingerprint = Some(running.fingerprint());
+        self.running = Some((open, running));
+    }
+
+    /// Stops the server in order.
+    pub(crate) async fn stop_server(&mut self) {
+        let (open, running) = self.running.take().unwrap();
+        running.stop().await;
+        drop(open);
+    }
+
+    /// A remote that reaches the server through `port`.
+    pub(crate) async fn remote_at(&self, port: u16) -> Remote {
+        let server = Server { host: "127.0.0.1".to_owned(), port };
+        let endpoint = Endpoint {
+            account: Account { user: USER.to_owned(), server },
+            trust: Trust::Key(self.fingerprint.unwrap()),
+            stored: String::new(),
+            timeout: Duration::from_secs(10),
+            retry_for: RetryFor::For(Duration::from_mins(1)),
+        };
+        Remote::connect(endpoint, Secret::Key(zeroize::Zeroizing::new(SEED))).await.unwrap()
+    }
+
+    pub(crate) async fn remote(&self) -> Remote {
+        self.remote_at(self.port).await
+    }
+
+    /// The journal of one command, kept like the program keeps it.
+    pub(crate) fn journal(&self, name: &str) -> Journal {
+        let state = State::under(&self.folder.path().join("state"));
+        let server = Server { host: "127.0.0.1".to_owned(), port: self.port };
+        let account = Account { user: USER.to_owned(), server };
+        let operands = vec![name.as_bytes().to_vec()];
+        let scope = JournalScope::Command { verb: "put", operands };
+        let seed = *blake3::hash(name.as_bytes()).as_bytes();
+        Journal::open(&state, &JournalKey::new(&account, &scope), seed, 1).unwrap()
+    }
+
+    /// A fresh local folder.
+    pub(crate) fn local(&self, name: &str) -> PathBuf {
+        let path = self.folder.path().join("local").join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    /// The home on the server's disk.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.path().join("data/homes").join(USER)
+    }
+
+    /// Carries `route` to its end over a link of its own.
+    pub(crate) async fn carry(&self, route: Route, options: Options) -> Told {
+        let remote = self.remote().await;
+        let mut run = Run::begin(remote.clone(), self.journal("carry"), route, options);
+        let told = run.to_the_end().await;
+        run.stop().await;
+        remote.close().await;
+        told
+    }
+
+    /// The bytes of uploads in flight.
+    pub(crate) async fn reserved(&self) -> u64 {
+        let remote = self.remote().await;
+        let quota = remote.quota().await.unwrap();
+        remote.close().await;
+        quota.reserved
+    }
+}
+
+/// An engine with one batch underway.
+pub(crate) struct Run {
+    engine: Engine,
+    events: mpsc::Receiver<Event>,
+    seen: Vec<Event>,
+}
+
+/// What a batch told.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) summary: Summary,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Run {
+    pub(crate) fn begin(remote: Remote, journal: Journal, route: Route, options: Options) -> Self {
+        let settings = Settings::default();
+        Self::with(remote, journal, settings, route, options)
+    }
+
+    pub(crate) fn with(
+        remote: Remote,
+        journal: Journal,
+        settings: Settings,
+        route: Route,
+        options: Options,
+    ) -> Self {
+        let Started { engine, events, .. } = Engine::start(remote, journal, settings);
+        assert!(engine.try_send(Command::Submit(BatchId(1), Batch { route, options })));
+        Self { engine, events, seen: Vec::new() }
+    }
+
+    pub(crate) fn tell(&self, command: Command) {
+        assert!(self.engine.try_send(command));
+    }
+
+    /// The next event.
+    pub(crate) async fn next(&mut self) -> Event {
+        let event = tokio::time::timeout(PATIENCE, self.events.recv()).await;
+        let event = event.expect("the engine tells something").expect("the engine lives");
+        self.seen.push(event.clone());
+        event
+    }
+
+    /// Waits until so many bytes of something are across.
+    pub(crate) async fn until_moved(&mut self, wanted: u64) {
+        loop {
+            match self.next().await {
+                Event::Progress { bytes, .. } if bytes >= wanted => return,
+                Event::Summary { summary, .. } => panic!("it ended before: {summary:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) async fn to_the_end(&mut self) -> Told {
+        loop {
+            if let Event::Summary { summary, .. } = self.next().await {
+                return Told { summary, events: std::mem::take(&mut self.seen) };
+            }
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.engine.stop().await.unwrap();
+    }
+}
+
+impl Told {
+    /// How the thing with this name ended.
+    pub(crate) fn outcome_of(&self, name: &str) -> &Outcome {
+        let named = |event: &&Event| match event {
+            Event::Finished { from, .. } => {
+                from.name().is_some_and(|found| found.as_bytes() == name.as_bytes())
+            }
+            _ => false,
+        };
+        match self.events.iter().find(named) {
+            Some(Event::Finished { outcome, .. }) => outcome,
+            _ => panic!("nothing was told of {name}: {:#?}", self.events),
+        }
+    }
+
+    /// It all went well.
+    pub(crate) fn expect_done(&self) -> &Summary {
+        assert_eq!(self.summary.failed, 0, "{:#?}", self.summary.failures);
+        &self.summary
+    }
+}
+
+pub(crate) fn up(source: &Path, contents: bool, target: &str, is_folder: bool) -> Route {
+    Route::Upload {
+        sources: vec![Source { path: source.to_owned(), contents }],
+        target: Target { path: home(target), is_folder },
+    }
+}
+
+pub(crate) fn down(source: &str, contents: bool, target: &Path, is_folder: bool) -> Route {
+    Route::Download {
+        sources: vec![Source { path: home(source), contents }],
+        target: Target { path: target.to_owned(), is_folder },
+    }
+}
+
+pub(crate) fn home(path: &str) -> RemotePath {
+    RemotePath::parse(path.as_bytes()).unwrap()
+}
+
+/// Bytes that no compression and no accident makes equal to others.
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    let mut reader = blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof();
+    reader.fill(&mut bytes);
+    bytes
+}
