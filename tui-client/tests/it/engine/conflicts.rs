@@ -136,7 +136,7 @@ async fn a_question_holds_up_only_its_own_file() {
         whole_batch: false,
     });
     run.tell(Command::Resolve { item: asked[1], answer: Resolution::Skip, whole_batch: true });
-    let told = run.to_the_end().await;
+    let told = run.finish().await;
     assert_eq!((told.summary.done, told.summary.skipped), (2, 2));
     run.stop().await;
     let replaced =

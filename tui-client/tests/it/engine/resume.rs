@@ -31,7 +31,7 @@ async fn an_upload_goes_on_after_the_link_was_cut() {
         run.until_moved(part * MIB).await;
         proxy.cut();
     }
-    let told = run.to_the_end().await;
+    let told = run.finish().await;
     told.expect_done();
     run.stop().await;
     assert_eq!(root_of(&rig.home().join("file")), root_of(&file));
@@ -56,7 +56,7 @@ async fn a_download_goes_on_after_the_link_was_cut() {
         run.until_moved(part * MIB).await;
         proxy.cut();
     }
-    let told = run.to_the_end().await;
+    let told = run.finish().await;
     told.expect_done();
     run.stop().await;
     assert_eq!(root_of(&target.join("file")), root_of(&there));
@@ -89,7 +89,7 @@ async fn a_link_dead_for_a_while_is_survived() {
     let later = std::time::Duration::from_secs(15);
     tokio::time::timeout(later, link.wait_for(lost)).await.expect("it is given up").unwrap();
     proxy.release();
-    run.to_the_end().await.expect_done();
+    run.finish().await.expect_done();
     run.stop().await;
     assert_eq!(root_of(&rig.home().join("file")), root_of(&file));
 }
@@ -108,7 +108,7 @@ async fn a_server_that_restarts_is_met_again() {
     run.until_moved(12 * MIB).await;
     rig.stop_server().await;
     rig.resume_server().await;
-    let told = run.to_the_end().await;
+    let told = run.finish().await;
     told.expect_done();
     run.stop().await;
     assert_eq!(root_of(&rig.home().join("source/file")), root_of(&source.join("file")));
@@ -138,7 +138,7 @@ async fn a_repeated_upload_finishes_and_notices_an_altered_prefix() {
         }
         let remote = rig.remote().await;
         let mut run = Run::begin(remote, rig.journal("again"), route(), Options::default());
-        let told = run.to_the_end().await;
+        let told = run.finish().await;
         told.expect_done();
         run.stop().await;
         assert_eq!(root_of(&rig.home().join("file")), root_of(&file));
@@ -180,7 +180,7 @@ async fn a_repeated_download_finishes_and_notices_what_was_altered() {
         }
         let remote = rig.remote().await;
         let mut run = Run::begin(remote, rig.journal("again"), route(), Options::default());
-        let told = run.to_the_end().await;
+        let told = run.finish().await;
         told.expect_done();
         run.stop().await;
         assert_eq!(root_of(&target.join("file")), root_of(&there));
@@ -205,7 +205,7 @@ async fn a_repeat_is_not_refused_for_what_it_reserved_itself() {
     assert_eq!(rig.reserved().await, 32 * MIB);
     let remote = rig.remote().await;
     let mut run = Run::begin(remote, rig.journal("room"), route(), Options::default());
-    run.to_the_end().await.expect_done();
+    run.finish().await.expect_done();
     run.stop().await;
     assert_eq!(root_of(&rig.home().join("source/file")), root_of(&source.join("file")));
 }
@@ -225,7 +225,7 @@ async fn what_is_cancelled_holds_neither_quota_nor_disk() {
         let mut run = Run::with(remote, rig.journal("cancel"), PACED, route, Options::default());
         run.until_moved(4 * MIB).await;
         run.tell(Command::Cancel(BatchId(1)));
-        let told = run.to_the_end().await;
+        let told = run.finish().await;
         assert_eq!(told.outcome_of(name), &Outcome::Skipped(SkipReason::Cancelled));
         run.stop().await;
     }

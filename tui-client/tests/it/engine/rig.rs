@@ -125,7 +125,7 @@ impl Rig {
     pub(crate) async fn carry(&self, route: Route, options: Options) -> Told {
         let remote = self.remote().await;
         let mut run = Run::begin(remote.clone(), self.journal("carry"), route, options);
-        let told = run.to_the_end().await;
+        let told = run.finish().await;
         run.stop().await;
         remote.close().await;
         told
@@ -195,7 +195,7 @@ impl Run {
         }
     }
 
-    pub(crate) async fn to_the_end(&mut self) -> Told {
+    pub(crate) async fn finish(&mut self) -> Told {
         loop {
             if let Event::Summary { summary, .. } = self.next().await {
                 return Told { summary, events: std::mem::take(&mut self.seen) };
