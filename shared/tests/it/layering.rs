@@ -237,6 +237,9 @@ const RULES: &[Rule] = &[
             "tui-client/src/cli/ask.rs",
             "tui-client/src/cli/session.rs",
             "tui-client/src/cli/login.rs",
+            // The demo's sample files, and their removal.
+            "tui-client/src/cli/demo",
+            "tui-client/src/cli/leftovers.rs",
         ],
         forbidden: &["std::fs", "tokio::fs", "rustix::fs"],
         but: &[],

@@ -10,17 +10,24 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sampan_protocol::ByteSize;
 use sampan_protocol::transport::Fingerprint;
 
+use crate::transfer::{Links, OnConflict};
+
 /// Carries files between your machine and your server, from a terminal.
+///
+/// Without a command it opens the screen: `sampan` asks where to connect, `sampan PLACE` connects,
+/// `sampan DIR` begins with that folder on the left.
 ///
 /// A PLACE is USER@HOST:PATH or sampan://USER@HOST[:PORT]/PATH; without a path it is the home.
 #[derive(Debug, Parser)]
 #[command(
     name = "sampan",
     version,
-    after_help = "Example:\n  sampan ls ada@files.example.org\n\nExit codes: 0 done, 1 several \
+    args_conflicts_with_subcommands = true,
+    after_help = "Example:\n  sampan ada@files.example.org\n\nExit codes: 0 done, 1 several \
                   reasons or a target exists, 2 wrong usage, 3 no connection, 4 login refused, 5 \
                   the server is not who it was, 6 over quota or out of space, 7 no such file or \
                   not allowed, 130 interrupted."
@@ -28,7 +35,13 @@ use sampan_protocol::transport::Fingerprint;
 pub(super) struct Arguments {
     /// What to do.
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(super) command: Option<Command>,
+    /// Where the screen begins: a home on a server, or a folder here
+    #[arg(value_name = "PLACE|DIR")]
+    pub(super) start: Option<OsString>,
+    /// How to connect.
+    #[command(flatten)]
+    pub(super) link: LinkOptions,
 }
 
 /// The commands.
@@ -37,6 +50,15 @@ pub(super) enum Command {
     /// List folders and files
     #[command(after_help = "Example:\n  sampan ls -l ada@files.example.org:inbox")]
     Ls(Ls),
+    /// Carry files and folders to the server
+    #[command(after_help = "Example:\n  sampan put report.pdf photos \
+                            ada@files.example.org:inbox/\n\nRepeating an interrupted command \
+                            finishes it.")]
+    Put(Put),
+    /// Carry files and folders from the server
+    #[command(after_help = "Example:\n  sampan get ada@files.example.org:inbox/photos \
+                            .\n\nRepeating an interrupted command finishes it.")]
+    Get(Get),
     /// Make folders
     #[command(after_help = "Example:\n  sampan mkdir -p ada@files.example.org:work/2026/autumn")]
     Mkdir(Mkdir),
@@ -66,6 +88,10 @@ pub(super) enum Command {
     /// Forget a server's stored identity
     #[command(after_help = "Example:\n  sampan forget files.example.org:7227")]
     Forget(Forget),
+    /// Try it: a private server with sample files, and the screen on it
+    #[cfg(feature = "demo")]
+    #[command(after_help = "Example:\n  sampan demo --keep /tmp/sampan-demo")]
+    Demo(Demo),
 }
 
 /// How to reach a server and prove who is there.
@@ -116,6 +142,69 @@ pub(super) struct Ls {
     /// How to connect.
     #[command(flatten)]
     pub(super) link: LinkOptions,
+}
+
+/// `put`.
+#[derive(Args, Debug)]
+pub(super) struct Put {
+    /// Files and folders here; DIR/. means what is in it
+    #[arg(required = true, value_name = "LOCAL")]
+    pub(super) sources: Vec<OsString>,
+    /// Where to; a trailing / means a folder
+    #[arg(required = true, value_name = "PLACE")]
+    pub(super) target: OsString,
+    /// What to do with links: skip each by name, follow to what they point to, or fail
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = LinksChoice::Skip)]
+    pub(super) links: LinksChoice,
+    /// How to carry.
+    #[command(flatten)]
+    pub(super) transfer: TransferOptions,
+    /// How to connect.
+    #[command(flatten)]
+    pub(super) link: LinkOptions,
+}
+
+/// `get`.
+#[derive(Args, Debug)]
+pub(super) struct Get {
+    /// Files and folders on the server, then where to here; one place alone comes into `.`
+    #[arg(required = true, value_name = "PLACE… [LOCAL]", num_args = 1..)]
+    pub(super) operands: Vec<OsString>,
+    /// Do not wait until the files are safe on this machine's disk
+    #[arg(long)]
+    pub(super) no_flush: bool,
+    /// How to carry.
+    #[command(flatten)]
+    pub(super) transfer: TransferOptions,
+    /// How to connect.
+    #[command(flatten)]
+    pub(super) link: LinkOptions,
+}
+
+/// What `put` and `get` share.
+#[derive(Args, Clone, Debug)]
+pub(super) struct TransferOptions {
+    /// What to do with a target that exists and differs [default: ask on a terminal, else fail]
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub(super) on_conflict: Option<ConflictChoice>,
+    /// At most so many bytes a second, such as 500k or 2MiB
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub(super) limit: Option<u64>,
+    /// Connections for bulk data
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub(super) connections: Option<u16>,
+    /// Compare contents instead of size and time
+    #[arg(long)]
+    pub(super) checksum: bool,
+    /// Only say what would be carried
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// No bars, and say only what failed
+    #[arg(long)]
+    pub(super) quiet: bool,
+    /// One JSON object an event
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// `mkdir`.
@@ -230,6 +319,66 @@ pub(super) struct Forget {
     pub(super) port: Option<u16>,
 }
 
+/// `demo`.
+#[cfg(feature = "demo")]
+#[derive(Args, Debug)]
+pub(super) struct Demo {
+    /// Keep server, settings and files in this new folder
+    #[arg(long, value_name = "DIR")]
+    pub(super) keep: Option<PathBuf>,
+}
+
+/// `--on-conflict`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ConflictChoice {
+    /// Ask on the terminal
+    Ask,
+    /// Replace it
+    Overwrite,
+    /// Leave it
+    Skip,
+    /// Replace it if it is older
+    Newer,
+    /// Keep both, the new one as `NAME (2).EXT`
+    Rename,
+    /// Count it as failed
+    Fail,
+}
+
+impl From<ConflictChoice> for OnConflict {
+    fn from(choice: ConflictChoice) -> Self {
+        match choice {
+            ConflictChoice::Ask => Self::Ask,
+            ConflictChoice::Overwrite => Self::Overwrite,
+            ConflictChoice::Skip => Self::Skip,
+            ConflictChoice::Newer => Self::Newer,
+            ConflictChoice::Rename => Self::Rename,
+            ConflictChoice::Fail => Self::Fail,
+        }
+    }
+}
+
+/// `--links`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LinksChoice {
+    /// Name and count them
+    Skip,
+    /// Carry what they point to
+    Follow,
+    /// Count them as failed
+    Fail,
+}
+
+impl From<LinksChoice> for Links {
+    fn from(choice: LinksChoice) -> Self {
+        match choice {
+            LinksChoice::Skip => Self::Skip,
+            LinksChoice::Follow => Self::Follow,
+            LinksChoice::Fail => Self::Fail,
+        }
+    }
+}
+
 /// How long a lost connection is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Patience {
@@ -269,6 +418,14 @@ fn parse_patience(written: &str) -> Result<Patience, String> {
     }
 }
 
+fn parse_rate(written: &str) -> Result<u64, String> {
+    match written.parse::<ByteSize>() {
+        Ok(ByteSize(0)) => Err("at no bytes a second nothing would ever arrive".to_owned()),
+        Ok(ByteSize(bytes)) => Ok(bytes),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -302,17 +459,35 @@ mod tests {
 
     #[test]
     fn operands_fall_into_their_places() {
+        let put = parse(&["put", "a", "b:c", "u@h:x"]).unwrap();
+        let Some(Command::Put(put)) = put.command else { panic!("{put:?}") };
+        assert_eq!((put.sources.len(), put.target.to_str()), (2, Some("u@h:x")));
+
         let mv = parse(&["mv", "u@h:a", "u@h:b", "u@h:c", "--overwrite"]).unwrap();
-        let Command::Mv(mv) = mv.command else { panic!("{mv:?}") };
+        let Some(Command::Mv(mv)) = mv.command else { panic!("{mv:?}") };
         assert_eq!((mv.sources.len(), mv.overwrite), (2, true));
+
+        let start = parse(&["./ls"]).unwrap();
+        assert_eq!((start.command.is_none(), start.start), (true, Some("./ls".into())));
+        assert!(parse(&[]).unwrap().start.is_none());
+        let start = parse(&["-P", "99", "u@h"]).unwrap();
+        assert_eq!((start.link.port, start.start), (Some(99), Some("u@h".into())));
     }
 
     #[test]
     fn wrong_usage_is_refused() {
         for words in [
             &["ls"][..],
+            &["put", "u@h:x"],
+            &["get"],
             &["mv", "u@h:x"],
             &["mkdir", "-p"],
+            &["get", "u@h:x", "--links", "follow"],
+            &["put", "a", "u@h:", "--no-flush"],
+            &["put", "a", "u@h:", "--limit", "0"],
+            &["put", "a", "u@h:", "--limit", "fast"],
+            &["put", "a", "u@h:", "--on-conflict", "maybe"],
+            &["put", "a", "u@h:", "--connections", "0"],
             &["ls", "-P", "0", "u@h"],
             &["ls", "--fingerprint", "SHA256:x", "u@h"],
             &["ls", "--timeout", "0", "u@h"],
@@ -324,7 +499,7 @@ mod tests {
             let error = parse(words).expect_err(&format!("{words:?}"));
             assert_eq!(error.exit_code(), 2, "{words:?}");
         }
-        for words in [&["--help"][..], &["--version"], &["mv", "--help"]] {
+        for words in [&["--help"][..], &["--version"], &["put", "--help"]] {
             assert_eq!(parse(words).unwrap_err().exit_code(), 0, "{words:?}");
         }
     }
@@ -341,5 +516,11 @@ mod tests {
         }
         assert_eq!(parse_patience("forever"), Ok(Patience::Forever));
         assert_eq!(parse_patience("0"), Ok(Patience::For(Duration::ZERO)));
+    }
+
+    #[test]
+    fn rates_are_sizes() {
+        assert_eq!(parse_rate("2MiB"), Ok(2 << 20));
+        assert_eq!(parse_rate("500k"), Ok(500_000));
     }
 }

@@ -18,6 +18,11 @@ use serde_json::{Value, json};
 pub(super) struct Line(String);
 
 impl Line {
+    /// An event's line.
+    pub(super) fn event(name: &str) -> Self {
+        Self::default().with("event", name)
+    }
+
     /// Adds a field.
     #[must_use]
     pub(super) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {

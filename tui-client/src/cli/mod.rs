@@ -9,25 +9,34 @@
 
 mod args;
 mod ask;
+mod carry;
+#[cfg(all(feature = "demo", target_os = "linux"))]
+mod demo;
 mod df;
 mod exit;
 mod forget;
+mod get;
 mod interrupt;
 mod json;
+mod leftovers;
 mod login;
 mod ls;
 mod mkdir;
 mod mv;
 mod operands;
 mod output;
+mod put;
 mod report;
 mod rm;
+mod route;
 mod row;
+mod screen;
 mod session;
 mod sum;
 mod uploads;
 
 use std::io;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -36,6 +45,7 @@ use clap::Parser;
 use self::args::{Arguments, Command};
 use self::exit::Code;
 use self::interrupt::Interrupt;
+use self::leftovers::Leftovers;
 use self::report::{Report, tell};
 use crate::address::{Account, AddressError};
 use crate::catalogue::cli as text;
@@ -43,6 +53,9 @@ use crate::failure::{Failure, Side};
 
 /// How long tasks may take to end after the command has.
 const END_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long the screen may take to end in order.
+const SCREEN_ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why a command ends before its end.
 #[derive(Debug)]
@@ -110,6 +123,8 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(Code::Usage as u8));
         }
     };
+    // Outside of all tasks: dropped when none of them runs any more, on a panic too.
+    let leftovers = Leftovers::default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -117,12 +132,13 @@ pub fn main() -> ExitCode {
             return Code::Mixed.into();
         }
     };
-    let code = runtime.block_on(run(arguments));
+    let code = runtime.block_on(run(arguments, &leftovers));
     runtime.shutdown_timeout(END_WITHIN);
+    drop(leftovers);
     code.into()
 }
 
-async fn run(arguments: Arguments) -> Code {
+async fn run(arguments: Arguments, leftovers: &Leftovers) -> Code {
     let mut interrupt = match Interrupt::listen() {
         Ok(interrupt) => interrupt,
         Err(error) => {
@@ -130,15 +146,54 @@ async fn run(arguments: Arguments) -> Code {
             return Code::Mixed;
         }
     };
+    let at_signal = AtSignal::of(arguments.command.as_ref());
+    let mut command = pin!(dispatch(arguments, leftovers));
     tokio::select! {
-        ended = dispatch(arguments) => ended.unwrap_or_else(Stop::conclude),
-        () = interrupt.heard() => Code::Interrupted,
+        ended = &mut command => return ended.unwrap_or_else(Stop::conclude),
+        () = interrupt.heard() => {}
+    }
+    match at_signal {
+        AtSignal::End => {}
+        AtSignal::EndAndTell => tell(&text::interrupted()),
+        AtSignal::EndsItself => {
+            // The screen hears signals too. One that came before it opened is not heard there.
+            if let Ok(Err(stop)) = tokio::time::timeout(SCREEN_ENDS_WITHIN, command).await {
+                stop.conclude();
+            }
+        }
+    }
+    Code::Interrupted
+}
+
+/// What a signal means to a command.
+enum AtSignal {
+    End,
+    /// Its work can be gone on with, and that is said.
+    EndAndTell,
+    /// It takes itself down in order.
+    EndsItself,
+}
+
+impl AtSignal {
+    fn of(command: Option<&Command>) -> Self {
+        match command {
+            Some(Command::Put(_) | Command::Get(_)) => Self::EndAndTell,
+            #[cfg(feature = "demo")]
+            Some(Command::Demo(_)) => Self::EndsItself,
+            None => Self::EndsItself,
+            Some(_) => Self::End,
+        }
     }
 }
 
-async fn dispatch(arguments: Arguments) -> Result<Code, Stop> {
-    match arguments.command {
+async fn dispatch(arguments: Arguments, leftovers: &Leftovers) -> Result<Code, Stop> {
+    let Some(command) = arguments.command else {
+        return screen::run(arguments.start, &arguments.link).await;
+    };
+    match command {
         Command::Ls(ls) => ls::run(ls).await,
+        Command::Put(put) => put::run(put).await,
+        Command::Get(get) => get::run(get).await,
         Command::Mkdir(mkdir) => mkdir::run(mkdir).await,
         Command::Rm(rm) => rm::run(rm).await,
         Command::Mv(mv) => mv::run(mv).await,
@@ -148,5 +203,9 @@ async fn dispatch(arguments: Arguments) -> Result<Code, Stop> {
         Command::Login(login) => login::log_in(login).await,
         Command::Logout(logout) => login::log_out(logout).await,
         Command::Forget(forget) => forget::run(&forget),
+        #[cfg(all(feature = "demo", target_os = "linux"))]
+        Command::Demo(demo) => demo::run(demo, leftovers).await,
+        #[cfg(all(feature = "demo", not(target_os = "linux")))]
+        Command::Demo(_) => Err(Stop::Usage(text::no_demo_here())),
     }
 }

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what helps tests fails as they do")]
 
+mod commands;
 mod contact;
 mod engine;
 mod program;
+mod server;
 mod terminal;

@@ -12,7 +12,7 @@ use crate::contact::Handshakes;
 use crate::program::Program;
 
 /// Longer than any step takes, so that a test that hangs fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A shell's command line on a terminal of its own.
 struct OnTerminal {

@@ -1,14 +1,19 @@
 //! What the commands say, apart from failures.
 
+use std::error::Error;
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::time::Instant;
 
 use sampan_protocol::message::{QuotaAnswer, Unfinished};
 use sampan_protocol::{ByteSize, Escaped, UploadId};
 
 use crate::address::{Account, Server};
+use crate::place::Location;
+use crate::remote::LinkState;
+use crate::transfer::{Phase, SkipReason, Summary};
 
 /// A line on standard error.
 pub fn told(message: &str) -> String {
@@ -36,8 +41,19 @@ pub fn two_accounts(first: &Account, other: &Account) -> String {
 }
 
 /// A local operand that cannot be a file's name.
-pub fn no_local_name(written: &str) -> String {
+pub fn no_local_name(written: &impl Display) -> String {
     format!("`{written}` is no local file or folder")
+}
+
+/// A local source that has no name to go under.
+pub fn no_name(written: &impl Display) -> String {
+    format!("`{written}` has no name to carry it under; write `{written}/.` for what is in it")
+}
+
+/// `--on-conflict ask` without anybody to ask.
+pub fn nobody_to_ask() -> String {
+    "--on-conflict ask needs a terminal to ask on; choose overwrite, skip, newer, rename or fail"
+        .to_owned()
 }
 
 /// Asks whether an unknown server is the right one.
@@ -165,6 +181,155 @@ pub fn forgotten(server: &Server, file: &impl Display) -> String {
 /// `forget` of what is not stored.
 pub fn not_stored(server: &Server, file: &impl Display) -> String {
     format!("{server}: no such server in {file}")
+}
+
+/// The name of the bar for the whole.
+pub fn whole(files: u64) -> String {
+    match files {
+        0 => "all".to_owned(),
+        1 => "all (1 done)".to_owned(),
+        _ => format!("all ({files} done)"),
+    }
+}
+
+/// The name of the bar for a group of small files.
+pub fn group(files: u64, folder: &str) -> String {
+    format!("{files} files in {folder}")
+}
+
+/// What a transfer does.
+pub fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Waiting => "waiting",
+        Phase::Running => "running",
+        Phase::Verifying => "verifying",
+        Phase::Committing => "publishing",
+        Phase::Paused => "paused",
+    }
+}
+
+/// How the link is, beside the bar for the whole; nothing while all is well.
+pub fn link(link: &LinkState, now: Instant) -> String {
+    match link {
+        LinkState::Live { .. } => String::new(),
+        LinkState::Silent { since } => {
+            format!("silent for {} s", now.saturating_duration_since(*since).as_secs())
+        }
+        LinkState::Reconnecting { attempt, .. } => format!("reconnecting, try {attempt}"),
+        LinkState::Down { .. } => "no connection".to_owned(),
+    }
+}
+
+/// Why something was left out, in a word for scripts.
+pub fn skip_word(reason: SkipReason) -> &'static str {
+    match reason {
+        SkipReason::Link => "link",
+        SkipReason::NotAFile => "not-a-file",
+        SkipReason::TargetExists => "target-exists",
+        SkipReason::TargetNewer => "target-newer",
+        SkipReason::Staging => "staging",
+        SkipReason::Cancelled => "cancelled",
+        SkipReason::DryRun => "dry-run",
+    }
+}
+
+/// Something that was left out.
+pub fn left_out(from: &Location, reason: SkipReason) -> String {
+    let why = match reason {
+        SkipReason::Link => "a symbolic link; --links follow carries what it points to",
+        SkipReason::NotAFile => "a socket, FIFO or device, which is never opened",
+        SkipReason::TargetExists => "the target exists",
+        SkipReason::TargetNewer => "the target is newer",
+        SkipReason::Staging => "an unfinished download",
+        SkipReason::Cancelled => "cancelled",
+        SkipReason::DryRun => "only planned",
+    };
+    format!("{from}: left out: {why}")
+}
+
+/// `--dry-run`'s line.
+pub fn would_carry(from: &Location, to: &Location) -> String {
+    format!("{from} -> {to}")
+}
+
+/// The last line of a batch on a terminal.
+pub fn summary(summary: &Summary) -> String {
+    let Summary { done, unchanged, skipped, failed, bytes, .. } = summary;
+    let mut line = format!("{done} done, {}", ByteSize(*bytes));
+    for (count, what) in [(unchanged, "unchanged"), (skipped, "left out"), (failed, "failed")] {
+        if *count > 0 {
+            line = format!("{line}, {count} {what}");
+        }
+    }
+    line
+}
+
+/// Size, time and place of one side of a conflict.
+pub fn facts(size: u64, time: &str, location: &Location) -> String {
+    format!("{:>10}  {time}  {location}", ByteSize(size).to_string())
+}
+
+/// What the question about a conflict is about.
+pub fn conflict(there: &str, new: &str) -> String {
+    format!("The target exists and differs:\n  there {there}\n  new   {new}\n")
+}
+
+/// The answers to a conflict.
+pub fn conflict_choices() -> String {
+    "(o)verwrite, (s)kip, overwrite if (n)ewer, (r)ename; a capital letter for all: ".to_owned()
+}
+
+/// The engine stopped without a word.
+pub fn engine_ended() -> String {
+    "the transfers ended before they were finished".to_owned()
+}
+
+/// SIGINT or SIGTERM while files were carried.
+pub fn interrupted() -> String {
+    "stopped; run the same command again to go on where it stopped".to_owned()
+}
+
+/// The screen cannot open.
+pub fn no_screen(error: &impl Display) -> String {
+    format!("{error}; the commands work without one, see `sampan --help`")
+}
+
+/// The screen ended by an error.
+pub fn screen_failed(error: &dyn Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// A single word that nothing is called.
+pub fn no_command(written: &impl Display) -> String {
+    format!("`{written}` is no command, no place and no folder here; see `sampan --help`")
+}
+
+/// The demo on another system.
+pub fn no_demo_here() -> String {
+    "the demo needs the server, which runs on Linux only; connect to one instead".to_owned()
+}
+
+/// The demo sets up its files.
+pub fn demo_begins(folder: &impl Display) -> String {
+    format!("a private server and sample files are being made in {folder}")
+}
+
+/// The demo's folder was to be kept.
+pub fn demo_kept(folder: &impl Display) -> String {
+    format!("everything stays in {folder}; `sampand serve --data {folder}/server` serves it again")
+}
+
+/// The demo's folder could not be removed.
+pub fn demo_stays(folder: &impl Display, error: &io::Error) -> String {
+    format!("{folder} could not be removed: {error}; remove it by hand")
+}
+
+/// What a failure of the demo's server is about.
+pub fn the_demo_server() -> &'static str {
+    "the demo's server"
 }
 
 #[cfg(test)]

@@ -1,0 +1,183 @@
+//! How far a batch is, counted from the engine's events.
+//!
+//! What needs no work (unchanged, left out) and what failed counts neither as done nor as to do, so
+//! that the whole reaches its end when the work does.
+//!
+//! Invariant: `done` is at most `total`.
+
+use std::collections::HashMap;
+
+use crate::transfer::{Event, ItemId, Outcome, Transfer};
+
+/// The whole and its parts, in bytes.
+#[derive(Debug, Default)]
+pub(super) struct Gauges {
+    planned: u64,
+    excluded: u64,
+    finished: u64,
+    active: HashMap<ItemId, Part>,
+    files: u64,
+}
+
+#[derive(Debug)]
+struct Part {
+    bytes: u64,
+    across: u64,
+    is_group: bool,
+}
+
+impl Gauges {
+    /// Takes an event in.
+    pub(super) fn take(&mut self, event: &Event) {
+        match event {
+            Event::Planned { totals, .. } => self.planned = totals.bytes,
+            Event::Started { item, transfer, .. } => {
+                let Transfer { bytes, resumed, files, .. } = *transfer;
+                let part = Part { bytes, across: resumed, is_group: files > 1 };
+                self.active.insert(*item, part);
+            }
+            Event::Progress { item, bytes } => {
+                if let Some(part) = self.active.get_mut(item) {
+                    part.across = (*bytes).min(part.bytes);
+                }
+            }
+            Event::Finished { item, source, outcome, .. } => {
+                let size = source.as_ref().map_or(0, |source| source.size);
+                self.finish(*item, size, outcome);
+            }
+            Event::GroupFinished { item } => {
+                self.active.remove(item);
+            }
+            Event::Phase { .. } | Event::Conflict { .. } | Event::Summary { .. } => {}
+        }
+    }
+
+    fn finish(&mut self, item: ItemId, size: u64, outcome: &Outcome) {
+        let is_done = matches!(outcome, Outcome::Done { .. });
+        if is_done {
+            self.files += 1;
+        }
+        *(if is_done { &mut self.finished } else { &mut self.excluded }) += size;
+        match self.active.get_mut(&item) {
+            // A member's bytes are counted as finished from now on, no longer as its group's.
+            Some(group) if group.is_group => {
+                group.bytes = group.bytes.saturating_sub(size);
+                group.across = group.across.saturating_sub(size);
+            }
+            _ => {
+                self.active.remove(&item);
+            }
+        }
+    }
+
+    /// Whether a transfer runs; a group does until its last member is done with.
+    pub(super) fn is_active(&self, item: ItemId) -> bool {
+        self.active.contains_key(&item)
+    }
+
+    /// Bytes that are across.
+    pub(super) fn done(&self) -> u64 {
+        let across: u64 = self.active.values().map(|part| part.across).sum();
+        (self.finished + across).min(self.total())
+    }
+
+    /// Bytes that are to be carried, as far as they are known.
+    pub(super) fn total(&self) -> u64 {
+        self.planned.saturating_sub(self.excluded)
+    }
+
+    /// Files and folders that are across.
+    pub(super) fn files(&self) -> u64 {
+        self.files
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sampan_protocol::{Attributes, EntryKind, Mode, Timestamp, Version};
+
+    use super::*;
+    use crate::failure::{Failure, Side, Situation};
+    use crate::place::Location;
+    use crate::transfer::{BatchId, Direction, Totals};
+
+    const BATCH: BatchId = BatchId(1);
+
+    fn here() -> Location {
+        Location::Local("/x".into())
+    }
+
+    fn planned(bytes: u64) -> Event {
+        let totals = Totals { files: 1, folders: 0, bytes };
+        Event::Planned { batch: BATCH, totals, complete: false }
+    }
+
+    fn started(item: u64, files: u64, bytes: u64, resumed: u64) -> Event {
+        let direction = Direction::Upload;
+        let transfer = Transfer { direction, from: here(), to: here(), files, bytes, resumed };
+        Event::Started { batch: BATCH, item: ItemId(item), transfer }
+    }
+
+    fn progress(item: u64, bytes: u64) -> Event {
+        Event::Progress { item: ItemId(item), bytes }
+    }
+
+    fn finished(item: u64, size: u64, outcome: Outcome) -> Event {
+        let source = Attributes {
+            kind: EntryKind::File,
+            size,
+            mtime: Timestamp::default(),
+            mode: Mode::FILE,
+            version: Version::default(),
+        };
+        let item = ItemId(item);
+        Event::Finished {
+            batch: BATCH,
+            item,
+            from: here(),
+            to: here(),
+            source: Some(source),
+            outcome,
+        }
+    }
+
+    fn done() -> Outcome {
+        Outcome::Done { moved: 0, root: None }
+    }
+
+    #[test]
+    fn the_whole_follows_its_parts_to_the_end() {
+        let failed = Outcome::Failed(Failure::new(Situation::NotFound(Side::Local), "x"));
+        let steps = [
+            (planned(1000), (0, 1000)),
+            (started(1, 1, 400, 100), (100, 1000)),
+            (progress(1, 300), (300, 1000)),
+            (progress(9, 50), (300, 1000)),
+            (started(2, 2, 300, 0), (300, 1000)),
+            (progress(2, 300), (600, 1000)),
+            (finished(1, 400, done()), (700, 1000)),
+            (finished(2, 100, done()), (700, 1000)),
+            (finished(2, 200, done()), (700, 1000)),
+            (Event::GroupFinished { item: ItemId(2) }, (700, 1000)),
+            (finished(3, 200, Outcome::Unchanged), (700, 800)),
+            (started(4, 1, 100, 0), (700, 800)),
+            (progress(4, 60), (760, 800)),
+            (finished(4, 100, failed), (700, 700)),
+        ];
+        let mut gauges = Gauges::default();
+        for (event, expected) in steps {
+            gauges.take(&event);
+            assert_eq!((gauges.done(), gauges.total()), expected, "{event:?}");
+        }
+        assert_eq!(gauges.files(), 3);
+    }
+
+    #[test]
+    fn a_source_that_grew_does_not_pass_the_end() {
+        let mut gauges = Gauges::default();
+        gauges.take(&planned(10));
+        gauges.take(&started(1, 1, 50, 0));
+        gauges.take(&progress(1, 50));
+        assert_eq!((gauges.done(), gauges.total()), (10, 10));
+    }
+}

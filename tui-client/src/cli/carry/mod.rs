@@ -1,0 +1,122 @@
+//! `put` and `get` on the engine: one batch, followed to its end.
+//!
+//! Invariant: the journal of a command stays until all of it is across, so that the same command
+//! goes on where this one stopped, however it stopped.
+
+mod bars;
+mod gauges;
+mod lines;
+mod question;
+mod watch;
+
+use std::io::{self, IsTerminal};
+
+use rand::RngExt;
+
+use self::bars::Bars;
+use self::lines::Lines;
+use self::watch::{Face, Watch};
+use super::args::{LinkOptions, TransferOptions};
+use super::ask::Terminal;
+use super::exit::Code;
+use super::output::Output;
+use super::report::Report;
+use super::{Stop, route, session};
+use crate::address::Account;
+use crate::catalogue::cli as text;
+use crate::failure::{Failure, Side, Situation};
+use crate::state::{Journal, JournalKey, JournalScope, State};
+use crate::transfer::{
+    Batch, BatchId, Command, Engine, OnConflict, Options, Route, Settings, Started,
+};
+
+/// The only batch of a command.
+const BATCH: BatchId = BatchId(1);
+
+/// Something to carry, as `put` or `get` says it.
+pub(super) struct Errand {
+    pub(super) verb: &'static str,
+    pub(super) account: Account,
+    pub(super) route: Route,
+    /// What only one of both commands can say; the rest is set from the common options.
+    pub(super) options: Options,
+}
+
+/// Carries it.
+pub(super) async fn run(
+    errand: Errand,
+    how: &TransferOptions,
+    link: &LinkOptions,
+) -> Result<Code, Stop> {
+    let Errand { verb, account, route, options } = errand;
+    let terminal = Terminal::open();
+    let options = Options {
+        on_conflict: on_conflict(how, terminal.is_some())?,
+        checksum: how.checksum,
+        dry_run: how.dry_run,
+        ..options
+    };
+    let source = match route {
+        Route::Upload { .. } => Side::Local,
+        Route::Download { .. } => Side::Remote,
+    };
+    let remote = session::connect(&account, link).await?;
+    let journal = journal(verb, &account, &route, how.dry_run)?;
+    let face = match () {
+        () if how.json => Face::Json(Lines::default()),
+        () if how.quiet => Face::Quiet,
+        () if io::stderr().is_terminal() && !how.dry_run => Face::Bars(Bars::new()),
+        () => Face::Plain,
+    };
+    let report = Report::new(Some(&account), source);
+    let mut watch = Watch::new(face, Output::standard(), report, terminal);
+    let settings = Settings { connections: how.connections.map(usize::from), limit: how.limit };
+    let Started { engine, mut events, .. } = Engine::start(remote.clone(), journal, settings);
+    engine.send(Command::Submit(BATCH, Batch { route, options })).await?;
+    let followed = watch.follow(&mut events, &engine.commands(), remote.link()).await;
+    let journal = engine.stop().await?;
+    let summary = followed?;
+    if summary.failed == 0 {
+        journal.remove()?;
+    }
+    remote.close().await;
+    Ok(watch.report.code())
+}
+
+fn on_conflict(how: &TransferOptions, is_terminal: bool) -> Result<OnConflict, Stop> {
+    match (how.on_conflict.map(OnConflict::from), is_terminal) {
+        (Some(OnConflict::Ask), false) => Err(Stop::Usage(text::nobody_to_ask())),
+        (Some(chosen), _) => Ok(chosen),
+        (None, true) => Ok(OnConflict::Ask),
+        (None, false) => Ok(OnConflict::Fail),
+    }
+}
+
+/// By it a repeated command finds what an interrupted one left. One that only plans leaves nothing.
+fn journal(
+    verb: &'static str,
+    account: &Account,
+    route: &Route,
+    dry_run: bool,
+) -> Result<Journal, Failure> {
+    let seed = rand::rng().random();
+    if dry_run {
+        return Ok(Journal::in_memory(seed));
+    }
+    let scope = JournalScope::Command { verb, operands: route::operands(route) };
+    let key = JournalKey::new(account, &scope);
+    let opened = Journal::open(&State::from_environment()?, &key, seed, std::process::id());
+    let mut journal = opened.map_err(|failure| match failure.situation {
+        // A number is no subject; the command is.
+        Situation::AlreadyRunning { .. } => {
+            Failure { subject: format!("sampan {verb}"), ..failure }
+        }
+        _ => failure,
+    })?;
+    // What an interrupted run began goes on by this run's flags, not by those of that one.
+    let begun: Vec<_> = journal.unfinished().iter().map(|(batch, _)| *batch).collect();
+    for batch in begun {
+        journal.finish(batch)?;
+    }
+    Ok(journal)
+}
