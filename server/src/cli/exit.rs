@@ -45,6 +45,8 @@ pub(super) enum CliError {
     NoTerminal,
     #[error("cannot read the password: {0}")]
     PasswordUnreadable(io::Error),
+    #[error("interrupted")]
+    Interrupted,
     #[error("the running server answered something else")]
     OtherAnswer,
     #[error("cannot write the output: {0}")]
@@ -70,6 +72,7 @@ impl CliError {
             Self::Start(_) | Self::OtherAnswer => FAILED,
             Self::Call(_) => NO_CONNECTION,
             Self::NoTerminal => NO_PASSWORD,
+            Self::Interrupted => STOPPED,
             Self::Refused(refusal) => match refusal.kind {
                 RefusalKind::NotFound | RefusalKind::NotAllowed => NOT_THERE_OR_NOT_ALLOWED,
                 RefusalKind::NoSpace => NO_SPACE,

@@ -123,7 +123,7 @@ fn perform(arguments: Arguments) -> Result<ExitCode, CliError> {
     // No thread before this line: see there.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(CliError::Runtime)?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         match command {
             Command::Serve { .. } => serve::serve(&settings).await,
             Command::User(command) => user::run(command, &settings).await,
@@ -131,7 +131,10 @@ fn perform(arguments: Arguments) -> Result<ExitCode, CliError> {
             Command::Status { json } => status::run(json, &settings).await,
             Command::Fingerprint => fingerprint::run(&settings),
         }
-    })
+    });
+    // A thread that still waits for a person's answer is not waited for.
+    runtime.shutdown_background();
+    outcome
 }
 
 #[cfg(test)]

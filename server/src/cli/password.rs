@@ -1,8 +1,14 @@
 //! Getting a new password: from standard input, or asked for twice on the terminal.
+//!
+//! Invariant: whatever ends a question, also Ctrl-C, the terminal echoes again afterwards.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::sync::Arc;
 
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use sampan_protocol::scram::Verifier;
+use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use super::exit::CliError;
@@ -16,36 +22,90 @@ pub(super) async fn new_verifier(
     name: &AccountName,
     from_stdin: bool,
 ) -> Result<Verifier, CliError> {
-    let name = name.clone();
-    // Waiting for a person and deriving both take long.
-    let derived = tokio::task::spawn_blocking(move || {
-        let password = if from_stdin { read_line(io::stdin().lock())? } else { ask_twice(&name)? };
-        Ok(verifier_of(&password, rand::random())?)
-    });
-    derived.await.map_err(|error| CliError::PasswordUnreadable(io::Error::other(error)))?
+    let password = if from_stdin {
+        off_thread(|| read_line(io::stdin().lock()).map_err(CliError::PasswordUnreadable)).await?
+    } else {
+        ask_twice(name).await?
+    };
+    // Deriving is slow on purpose.
+    off_thread(move || Ok(verifier_of(&password, rand::random())?)).await
 }
 
-fn read_line(input: impl BufRead) -> Result<Zeroizing<String>, CliError> {
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CliError> + Send + 'static,
+) -> Result<T, CliError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| CliError::PasswordUnreadable(io::Error::other(error)))?
+}
+
+fn read_line(input: impl BufRead) -> io::Result<Zeroizing<String>> {
     let mut line = Zeroizing::new(String::new());
-    input.take(MAX_BYTES).read_line(&mut line).map_err(CliError::PasswordUnreadable)?;
+    input.take(MAX_BYTES).read_line(&mut line)?;
     let length = line.trim_end_matches(['\r', '\n']).len();
     line.truncate(length);
     Ok(line)
 }
 
-fn ask_twice(name: &AccountName) -> Result<Zeroizing<String>, CliError> {
+async fn ask_twice(name: &AccountName) -> Result<Zeroizing<String>, CliError> {
     if !io::stderr().is_terminal() {
         return Err(CliError::NoTerminal);
     }
-    let ask = |question: &str| {
-        rpassword::prompt_password(question).map(Zeroizing::new).map_err(|_| CliError::NoTerminal)
-    };
-    let first = ask(&format!("New password for {name}: "))?;
-    let second = ask("The same again: ")?;
+    let device = OpenOptions::new().read(true).write(true).open("/dev/tty");
+    let device = Arc::new(device.map_err(|_| CliError::NoTerminal)?);
+    let first = ask(&device, format!("New password for {name}: ")).await?;
+    let second = ask(&device, "The same again: ".to_owned()).await?;
     if *first != *second {
         return Err(CliError::PasswordsDiffer);
     }
     Ok(first)
+}
+
+/// Asks for a line that is not shown while it is typed.
+async fn ask(device: &Arc<File>, question: String) -> Result<Zeroizing<String>, CliError> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Runtime)?;
+    // Quiet before the question is seen, so that a quick answer is not shown either.
+    let silence = Silence::begin(Arc::clone(device)).map_err(|_| CliError::NoTerminal)?;
+    let terminal = Arc::clone(device);
+    let reading = off_thread(move || {
+        let read = || {
+            (&*terminal).write_all(question.as_bytes())?;
+            // One line at a time is all that a terminal gives.
+            let line = read_line(BufReader::new(&*terminal))?;
+            (&*terminal).write_all(b"\n")?;
+            Ok(line)
+        };
+        read().map_err(CliError::PasswordUnreadable)
+    });
+    let answer = tokio::select! {
+        answer = reading => answer,
+        _ = interrupt.recv() => Err(CliError::Interrupted),
+    };
+    drop(silence);
+    answer
+}
+
+/// While it lives the terminal does not echo.
+struct Silence {
+    device: Arc<File>,
+    before: Termios,
+}
+
+impl Silence {
+    fn begin(device: Arc<File>) -> io::Result<Self> {
+        let before = tcgetattr(&*device)?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(&*device, OptionalActions::Flush, &silent)?;
+        Ok(Self { device, before })
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        if let Err(error) = tcsetattr(&*self.device, OptionalActions::Now, &self.before) {
+            tracing::warn!("the terminal's echo could not be turned on again: {error}");
+        }
+    }
 }
 
 #[cfg(test)]

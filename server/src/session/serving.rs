@@ -60,7 +60,7 @@ pub(super) async fn serve(logged_in: LoggedIn) {
 
     let shared = Arc::clone(&context.shared);
     let (queue, outgoing) = mpsc::channel(QUEUE_FRAMES);
-    let writing = tokio::spawn(write_queue(writer, outgoing, shared.bounds.idle));
+    let writing = tokio::spawn(write_queue(writer, outgoing));
     let mut writing = AbortOnDropHandle::new(writing);
     let mut serving = Serving::new(context, queue);
 
@@ -77,10 +77,14 @@ pub(super) async fn serve(logged_in: LoggedIn) {
     let Serving { mut tasks, queue, routes, .. } = serving;
     // Requests whose frames are still missing end now.
     drop(routes);
-    if let Ended::Goodbye(reason) = ended
-        && timeout(LAST_WORDS, say_goodbye(reason, &queue, writing, &mut reader)).await.is_err()
-    {
-        tracing::debug!("the peer did not take its goodbye");
+    match ended {
+        Ended::Goodbye(reason) => {
+            let said = say_goodbye(reason, &queue, writing, &mut reader);
+            if timeout(LAST_WORDS, said).await.is_err() {
+                tracing::debug!("the peer did not take its goodbye");
+            }
+        }
+        Ended::Gone | Ended::Broken => drop(writing),
     }
     // With writer and queue gone, handlers that stream see that nobody listens; changes that have
     // begun come to their end.
@@ -169,6 +173,7 @@ impl Serving {
         let shared = Arc::clone(&self.context.shared);
         let idle = shared.bounds.idle;
         let (mut heard, mut has_asked) = (Instant::now(), false);
+        let mut received = reader.received_bytes();
         loop {
             if self.is_draining && self.tasks.is_empty() {
                 return Ended::Goodbye(GoodbyeReason::ServerClosing);
@@ -200,6 +205,7 @@ impl Serving {
                     }
                     // Counted from here, for what held us up was not the peer's silence.
                     (heard, has_asked) = (Instant::now(), false);
+                    received = reader.received_bytes();
                 }
                 Ok(Ok(None) | Err(ReadError::Cut)) => return Ended::Gone,
                 Ok(Err(ReadError::TooLong(error))) => {
@@ -209,6 +215,11 @@ impl Serving {
                 Ok(Err(error)) => {
                     tracing::debug!("reading ended: {error}");
                     return Ended::Gone;
+                }
+                Err(_) if reader.received_bytes() > received => {
+                    // A long frame on its way over a slow line.
+                    received = reader.received_bytes();
+                    (heard, has_asked) = (Instant::now(), false);
                 }
                 Err(_) if has_asked => {
                     tracing::info!("session ends: nothing was heard for {} s", idle.as_secs());

@@ -1,7 +1,7 @@
 //! The writing half of a session: one task that takes frames from a bounded queue.
 //!
 //! Invariant: a peer that does not read holds at most [`QUEUE_FRAMES`] frames here, and loses the
-//! connection after the idle time.
+//! connection after [`PATIENCE`].
 
 use std::time::Duration;
 
@@ -15,6 +15,10 @@ use tokio::time::timeout;
 
 /// Frames that may wait to be sent. With pieces of 256 KiB that is 2 MiB (HARDENING S16).
 pub(super) const QUEUE_FRAMES: usize = 8;
+
+/// For one frame to be taken. Long, for it may be 256 KiB over the slowest line; a peer that is gone
+/// is noticed by its silence.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// What waits to be sent.
 #[derive(Debug)]
@@ -37,42 +41,38 @@ pub(super) enum WritingEnded {
     #[error(transparent)]
     Failed(#[from] WriteError),
     /// The peer takes nothing.
-    #[error("the peer took nothing for {} s", .0.as_secs())]
-    Stuck(Duration),
+    #[error("the peer took nothing for {} s", PATIENCE.as_secs())]
+    Stuck,
 }
 
 /// Sends what is queued until a goodbye, or until nobody can queue any more; then closes.
 pub(super) async fn write_queue(
     mut writer: FrameWriter,
     mut queue: mpsc::Receiver<Outgoing>,
-    patience: Duration,
 ) -> Result<(), WritingEnded> {
     loop {
         let next = if let Ok(next) = queue.try_recv() {
             Some(next)
         } else {
             // Nothing more right now: what was gathered goes out as one batch.
-            within(patience, writer.flush()).await?;
+            within(writer.flush()).await?;
             queue.recv().await
         };
         match next {
             Some(Outgoing::Frame { header, body }) => {
-                within(patience, writer.send(&header, &body)).await?;
+                within(writer.send(&header, &body)).await?;
             }
             Some(Outgoing::Goodbye(goodbye)) => {
-                within(patience, writer.send(&goodbye_header(goodbye), &[])).await?;
-                return within(patience, writer.close()).await;
+                within(writer.send(&goodbye_header(goodbye), &[])).await?;
+                return within(writer.close()).await;
             }
-            None => return within(patience, writer.close()).await,
+            None => return within(writer.close()).await,
         }
     }
 }
 
-async fn within<T>(
-    patience: Duration,
-    write: impl Future<Output = Result<T, WriteError>>,
-) -> Result<T, WritingEnded> {
-    Ok(timeout(patience, write).await.map_err(|_| WritingEnded::Stuck(patience))??)
+async fn within<T>(write: impl Future<Output = Result<T, WriteError>>) -> Result<T, WritingEnded> {
+    Ok(timeout(PATIENCE, write).await.map_err(|_| WritingEnded::Stuck)??)
 }
 
 /// A goodbye that says no more than why.

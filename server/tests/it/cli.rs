@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use portable_pty::{CommandBuilder, PtySize};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -351,6 +352,65 @@ fn a_password_that_cannot_be_asked_for_is_4() {
     let expected =
         "sampand: a password is needed and there is no terminal to ask on: use --password-stdin\n";
     assert_eq!(data.run(&["user", "add", "anna"]), ran(4, "", expected));
+}
+
+/// On a terminal the password is asked for twice, and not shown.
+#[test]
+fn on_a_terminal_the_password_is_asked_for_twice() {
+    let data = Data::new();
+    let cases = [
+        ("secret\r", "secret\r", 0, "anna added, quota none, max files none"),
+        ("secret\r", "secrte\r", 2, "sampand: the passwords differ"),
+    ];
+    for (first, second, code, said) in cases {
+        let pty = portable_pty::native_pty_system().openpty(PtySize::default()).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_sampand"));
+        command.args(["user", "add", "anna", "--data"]);
+        command.arg(data.path());
+        command.env_remove("SAMPAND_CONFIG");
+        let mut child = pty.slave.spawn_command(command).unwrap();
+        drop(pty.slave);
+        let mut screen = BufReader::new(pty.master.try_clone_reader().unwrap());
+        let mut keys = pty.master.take_writer().unwrap();
+        let mut seen = Vec::new();
+        for (question, answer) in [("New password for anna: ", first), ("The same again: ", second)]
+        {
+            while !seen.ends_with(question.as_bytes()) {
+                let mut byte = [0];
+                screen.read_exact(&mut byte).unwrap();
+                seen.push(byte[0]);
+            }
+            keys.write_all(answer.as_bytes()).unwrap();
+        }
+        // A terminal whose program has ended reads as an error.
+        let (Ok(_) | Err(_)) = screen.read_to_end(&mut seen);
+        let seen = String::from_utf8(seen).unwrap();
+        assert!(seen.contains(said) && !seen.contains("secr"), "{seen}");
+        assert_eq!(child.wait().unwrap().exit_code(), code);
+    }
+}
+
+/// Ctrl-C at the question leaves the terminal as it was.
+#[test]
+fn an_interrupted_question_is_130_and_the_terminal_echoes_again() {
+    let data = Data::new();
+    let pty = portable_pty::native_pty_system().openpty(PtySize::default()).unwrap();
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_sampand"));
+    command.args(["user", "add", "anna", "--data"]);
+    command.arg(data.path());
+    let mut child = pty.slave.spawn_command(command).unwrap();
+    let mut screen = BufReader::new(pty.master.try_clone_reader().unwrap());
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"anna: ") {
+        let mut byte = [0];
+        screen.read_exact(&mut byte).unwrap();
+        seen.push(byte[0]);
+    }
+    pty.master.take_writer().unwrap().write_all(b"sec\x03").unwrap();
+    assert_eq!(child.wait().unwrap().exit_code(), 130);
+    let modes = format!("{:?}", pty.master.get_termios().unwrap());
+    let mut flags = modes.split(|c: char| !c.is_ascii_alphanumeric());
+    assert!(flags.any(|flag| flag == "ECHO"), "{modes}");
 }
 
 #[test]

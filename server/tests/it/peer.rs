@@ -1,5 +1,7 @@
 //! A raw client: every frame is the test's own.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use sampan_protocol::frame::FrameLimits;
 use sampan_protocol::login_key::LoginKey;
@@ -58,7 +60,11 @@ impl Received {
 impl Peer {
     /// A connection that is not logged in.
     pub(crate) async fn connect(server: &TestServer) -> Self {
-        let address = server.address();
+        Self::connect_to(server, server.address()).await
+    }
+
+    /// The same through something in between.
+    pub(crate) async fn connect_to(server: &TestServer, address: SocketAddr) -> Self {
         let target = Target { host: address.ip().to_string(), port: address.port() };
         let trust = Trust::Key(server.fingerprint());
         let connected = connect(&target, &trust, PATIENCE).await.unwrap();

@@ -1,7 +1,8 @@
 //! What a session does while it lasts, and how it ends.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use sampan_protocol::message::{
     Empty, EnrolKey, GoodbyeReason, KeyLife, Mkdir, Op, Pack, PackMember, PackMemberKind, Ping,
@@ -11,6 +12,8 @@ use sampan_protocol::wire::Flags;
 use sampan_protocol::{ErrorCode, Mode, RemotePath, RequestId};
 use sampan_server::control::{AdminAnswer, AdminRequest};
 use serde_bytes::ByteBuf;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{PASSWORD, TestServer, key, until, verifier};
 use crate::peer::Peer;
@@ -62,6 +65,53 @@ async fn silence_is_asked_after_and_then_ends_the_session() {
     }
     assert_eq!(peer.next().await.op, Op::PING);
     assert_eq!(peer.farewell().await, Some(GoodbyeReason::Idle));
+    server.finish().await;
+}
+
+/// A line that takes 4 KiB each 20 ms towards the server, and anything the other way.
+async fn slow_line(server: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (near, _) = listener.accept().await.unwrap();
+        let (mut near_read, mut near_write) = near.into_split();
+        let (mut far_read, mut far_write) = TcpStream::connect(server).await.unwrap().into_split();
+        let there = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(20));
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = near_read.read(&mut buffer).await {
+                ticks.tick().await;
+                far_write.write_all(&buffer[..length]).await.unwrap();
+            }
+        };
+        tokio::join!(there, tokio::io::copy(&mut far_read, &mut near_write)).1.unwrap();
+    });
+    address
+}
+
+/// A long frame over a slow line takes longer than the idle time, and is no silence.
+#[tokio::test]
+async fn a_frame_that_keeps_coming_is_a_sign_of_life() {
+    let idle = Duration::from_millis(400);
+    let server = TestServer::start_with(|bounds| bounds.idle = idle).await;
+    drop(server.peer("anna").await);
+    let line = slow_line(server.address()).await;
+    let mut peer = Peer::connect_to(&server, line).await;
+    peer.log_in_by_key("anna", &key(7)).await.unwrap();
+    let started = Instant::now();
+    let body = vec![0; 256 << 10];
+    peer.queue(RequestId(9), Op::PING, Flags::REQUEST, &Ping {}, &body).await.unwrap();
+    peer.flush().await;
+    let answer = loop {
+        let received = peer.next().await;
+        if received.flags.is_answer() {
+            break received;
+        }
+        assert_eq!(received.op, Op::PING, "not a goodbye");
+    };
+    assert_eq!(answer.id, RequestId(9));
+    assert!(started.elapsed() > 2 * idle, "the line was slow");
+    drop(peer);
     server.finish().await;
 }
 

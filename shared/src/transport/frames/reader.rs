@@ -44,6 +44,7 @@ pub struct FrameReader {
     sealed: SealedBuffer,
     plain: BytesMut,
     quiet_after: Duration,
+    received_bytes: u64,
 }
 
 /// What a step without waiting came to.
@@ -65,12 +66,19 @@ impl FrameReader {
             sealed: SealedBuffer::new(),
             plain: BytesMut::new(),
             quiet_after: QUIET_AFTER,
+            received_bytes: 0,
         }
     }
 
     /// Sets what the peer may send from now on.
     pub fn set_limits(&mut self, limits: FrameLimits) {
         self.limits = limits;
+    }
+
+    /// Bytes that came over the socket so far: while a long frame arrives over a slow line they grow,
+    /// and nothing else shows that the peer is alive.
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes
     }
 
     /// The next frame; `None` after the peer has closed in order. Dropping the future loses
@@ -144,6 +152,7 @@ impl FrameReader {
                 Ok(0) => return Err(ReadError::Cut),
                 Ok(received) => {
                     self.sealed.filled(received);
+                    self.received_bytes += received as u64;
                     return Ok(());
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
