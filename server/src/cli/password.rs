@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use sampan_protocol::scram::Verifier;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
 use super::exit::CliError;
@@ -52,8 +52,9 @@ async fn ask_twice(name: &AccountName) -> Result<Zeroizing<String>, CliError> {
     }
     let device = OpenOptions::new().read(true).write(true).open("/dev/tty");
     let device = Arc::new(device.map_err(|_| CliError::NoTerminal)?);
-    let first = ask(&device, format!("New password for {name}: ")).await?;
-    let second = ask(&device, "The same again: ".to_owned()).await?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Runtime)?;
+    let first = ask(&device, &mut interrupt, format!("New password for {name}: ")).await?;
+    let second = ask(&device, &mut interrupt, "The same again: ".to_owned()).await?;
     if *first != *second {
         return Err(CliError::PasswordsDiffer);
     }
@@ -61,8 +62,11 @@ async fn ask_twice(name: &AccountName) -> Result<Zeroizing<String>, CliError> {
 }
 
 /// Asks for a line that is not shown while it is typed.
-async fn ask(device: &Arc<File>, question: String) -> Result<Zeroizing<String>, CliError> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Runtime)?;
+async fn ask(
+    device: &Arc<File>,
+    interrupt: &mut Signal,
+    question: String,
+) -> Result<Zeroizing<String>, CliError> {
     // Quiet before the question is seen, so that a quick answer is not shown either.
     let silence = Silence::begin(Arc::clone(device)).map_err(|_| CliError::NoTerminal)?;
     let terminal = Arc::clone(device);
@@ -77,8 +81,9 @@ async fn ask(device: &Arc<File>, question: String) -> Result<Zeroizing<String>, 
         read().map_err(CliError::PasswordUnreadable)
     });
     let answer = tokio::select! {
-        answer = reading => answer,
+        biased;
         _ = interrupt.recv() => Err(CliError::Interrupted),
+        answer = reading => answer,
     };
     drop(silence);
     answer

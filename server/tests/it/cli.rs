@@ -406,7 +406,8 @@ fn an_interrupted_question_is_130_and_the_terminal_echoes_again() {
         screen.read_exact(&mut byte).unwrap();
         seen.push(byte[0]);
     }
-    pty.master.take_writer().unwrap().write_all(b"sec\x03").unwrap();
+    let mut keys = pty.master.take_writer().unwrap();
+    keys.write_all(b"sec\x03").unwrap();
     assert_eq!(child.wait().unwrap().exit_code(), 130);
     let modes = format!("{:?}", pty.master.get_termios().unwrap());
     let mut flags = modes.split(|c: char| !c.is_ascii_alphanumeric());
