@@ -234,6 +234,7 @@ const RULES: &[Rule] = &[
             "tui-client/src/state",
             "tui-client/src/state.rs",
             // The terminal device, a password file that the person names, and the host's name.
+            "server/src/cli/password.rs",
             "tui-client/src/cli/ask.rs",
             "tui-client/src/cli/session.rs",
             "tui-client/src/cli/login.rs",
