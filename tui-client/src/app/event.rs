@@ -12,7 +12,7 @@ use super::listing::Rows;
 use super::pane::{Generation, PaneId};
 use crate::failure::Failure;
 use crate::remote::LinkState;
-use crate::transfer;
+use crate::transfer::{self, BatchId, Direction};
 
 /// Something happened.
 #[derive(Clone, Debug)]
@@ -80,8 +80,27 @@ pub enum Event {
     Link(LinkState),
     /// Limits and use, as asked for.
     Quota(Result<QuotaAnswer, Failure>),
+    /// Batches that an earlier run did not finish, and that go on now; said before the first event
+    /// of any of them.
+    Resumed(Vec<Resumed>),
+    /// The queue belongs to another process: what is carried now is forgotten with this one.
+    QueueElsewhere {
+        /// Which process.
+        process: u32,
+    },
     /// The engine tells something.
     Transfer(transfer::Event),
+}
+
+/// A batch that an earlier run did not finish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// Its id.
+    pub batch: BatchId,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// It is a move.
+    pub moves: bool,
 }
 
 /// How an attempt to connect went.

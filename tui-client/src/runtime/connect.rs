@@ -6,6 +6,7 @@ use sampan_protocol::transport::Fingerprint;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use super::queue::Queue;
 use super::runner::Report;
 use crate::app::connection::{AttemptId, Login, Trust};
 use crate::app::event::{ConnectOutcome, Event};
@@ -22,7 +23,7 @@ pub(super) async fn attempt(
     reports: mpsc::Sender<Report>,
 ) {
     let report = match connect(login, trust, &state).await {
-        Ok(Contact::Open(remote)) => Report::Connected { attempt, remote },
+        Ok(Contact::Open(remote, queue)) => Report::Connected { attempt, remote, queue },
         Ok(Contact::Unknown(fingerprint)) => {
             let fingerprint = fingerprint.to_string();
             let outcome = ConnectOutcome::IdentityUnknown { fingerprint };
@@ -38,7 +39,7 @@ pub(super) async fn attempt(
 }
 
 enum Contact {
-    Open(Remote),
+    Open(Remote, Queue),
     Unknown(Fingerprint),
 }
 
@@ -75,7 +76,9 @@ async fn connect(login: Login, trust: Trust, state: &State) -> Result<Contact, F
         // A person at the screen decides how long to wait, by leaving.
         retry_for: RetryFor::Forever,
     };
-    Remote::connect(endpoint, secret).await.map(Contact::Open)
+    let remote = Remote::connect(endpoint, secret).await?;
+    let queue = Queue::open(state, remote.account())?;
+    Ok(Contact::Open(remote, queue))
 }
 
 /// Tells every change of the link.

@@ -18,7 +18,9 @@ mod connect;
 mod input;
 mod listing;
 mod pace;
+mod queue;
 mod runner;
+mod session;
 mod terminal;
 
 use std::io;
@@ -36,10 +38,12 @@ use crate::app::event::Event;
 use crate::app::layout::Size;
 use crate::app::update::{Opening, Turn, begin, update};
 use crate::app::{App, Setup};
+use crate::failure::Failure;
 use crate::remote::Remote;
 use crate::state::State;
 use crate::ui;
 use pace::Pace;
+use queue::Queue;
 use runner::{Report, Runner};
 use terminal::Screen;
 
@@ -89,6 +93,9 @@ pub enum ScreenError {
     /// The terminal does not work.
     #[error("the terminal failed")]
     Terminal(#[from] io::Error),
+    /// The queue of the account cannot be read.
+    #[error("the account's queue cannot be opened")]
+    Queue(Failure),
     /// A part of the program panicked; its message is on standard error.
     #[error("a part of the program failed; what it said stands above")]
     Panicked,
@@ -100,7 +107,8 @@ pub async fn run(start: Start) -> Result<Ended, ScreenError> {
     let (sender, reports) = mpsc::channel(QUEUE);
     let mut screen = Screen::enter()?;
     let input = input::Input::listen(sender.clone())?;
-    let mut runner = Runner::new(state, sender);
+    let mut runner = Runner::new(state.clone(), sender);
+    let mut told = Vec::new();
     let setup = Setup {
         screen: screen.size()?,
         left,
@@ -117,12 +125,16 @@ pub async fn run(start: Start) -> Result<Ended, ScreenError> {
         Right::Connected(remote, folder) => {
             let account = remote.account().clone();
             let link = remote.link().borrow().clone();
-            runner.adopt(remote);
+            let queue = Queue::open(&state, &account).map_err(ScreenError::Queue)?;
+            told = runner.adopt(remote, queue);
             Opening::Open { account, folder, link }
         }
     };
     let turn = begin(&mut app, opening, now);
     runner.run(turn.effects);
+    for event in told {
+        runner.run(update(&mut app, event, now).effects);
+    }
     let turns = Loop { app: &mut app, screen: &mut screen, runner: &mut runner, reports };
     let ended = turns.run().await;
     // The shell comes back at once; what is left to be done needs no screen.
@@ -188,10 +200,13 @@ impl Loop<'_> {
     fn take(&mut self, report: Report, pace: &mut Pace) -> Result<Option<Ended>, ScreenError> {
         let event = match report {
             Report::Event(event) => event,
-            Report::Connected { attempt, remote } => match self.runner.connected(attempt, remote) {
-                Some(event) => event,
-                None => return Ok(None),
-            },
+            Report::Connected { attempt, remote, queue } => {
+                let events = self.runner.connected(attempt, remote, queue);
+                for event in events {
+                    self.take(Report::Event(event), pace)?;
+                }
+                return Ok(None);
+            }
             Report::Stopped => return Ok(Some(Ended::Stopped)),
         };
         let Turn { effects, redraw, .. } = update(self.app, event, Instant::now());

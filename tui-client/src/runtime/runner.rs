@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::change::{self, Hands};
 use super::connect;
 use super::listing::{self, Asked};
+use super::queue::Queue;
+use super::session::{Begun, Session};
 use crate::app::connection::AttemptId;
 use crate::app::effect::Effect;
 use crate::app::event::{ConnectOutcome, Event};
@@ -21,15 +23,15 @@ use crate::failure::{Failure, Situation};
 use crate::place::Location;
 use crate::remote::Remote;
 use crate::state::State;
+use crate::transfer::Command;
 
 /// What tasks and listeners tell the loop.
-#[expect(clippy::large_enum_variant, reason = "almost all of them are events")]
 #[derive(Debug)]
 pub(super) enum Report {
     /// For the state.
     Event(Event),
     /// An attempt worked out; the runner takes the connection over.
-    Connected { attempt: AttemptId, remote: Remote },
+    Connected { attempt: AttemptId, remote: Remote, queue: Queue },
     /// A signal, or the terminal went away.
     Stopped,
 }
@@ -45,12 +47,6 @@ pub(super) struct Runner {
     session: Option<Session>,
     stopping: CancellationToken,
     panicked: bool,
-}
-
-/// A connection and what listens to it.
-struct Session {
-    remote: Remote,
-    tasks: JoinSet<()>,
 }
 
 impl Runner {
@@ -72,6 +68,9 @@ impl Runner {
     pub(super) fn run(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             self.start(effect);
+        }
+        if let Some(session) = &mut self.session {
+            self.panicked |= session.flush().is_err();
         }
         while let Some(ended) = self.tasks.try_join_next() {
             self.panicked |= ended.is_err_and(|error| error.is_panic());
@@ -103,7 +102,7 @@ impl Runner {
             }
             Effect::AbortConnect => self.abort_attempt(),
             Effect::AskQuota => self.ask_quota(),
-            Effect::Transfer(_command) => {}
+            Effect::Transfer(command) => self.command(command),
             // The loop ends with this turn.
             Effect::Leave => {}
         }
@@ -158,29 +157,39 @@ impl Runner {
         }
     }
 
-    /// An attempt worked out. `None` if it was given up meanwhile.
-    pub(super) fn connected(&mut self, attempt: AttemptId, remote: Remote) -> Option<Event> {
+    fn command(&mut self, command: Command) {
+        let Some(session) = &mut self.session else { return };
+        self.panicked |= session.command(command).is_err();
+    }
+
+    /// An attempt worked out. No events if it was given up meanwhile.
+    pub(super) fn connected(
+        &mut self,
+        attempt: AttemptId,
+        remote: Remote,
+        queue: Queue,
+    ) -> Vec<Event> {
         if self.attempt.as_ref().is_none_or(|(current, _)| *current != attempt) {
             self.tasks.spawn(async move { remote.close().await });
-            return None;
+            return Vec::new();
         }
         self.attempt = None;
-        let link = remote.link().borrow().clone();
-        self.adopt(remote);
-        Some(Event::Connection { attempt, outcome: ConnectOutcome::Open(link) })
+        let outcome = ConnectOutcome::Open(remote.link().borrow().clone());
+        let open = Event::Connection { attempt, outcome };
+        std::iter::once(open).chain(self.adopt(remote, queue)).collect()
     }
 
     /// Takes a connection over.
-    pub(super) fn adopt(&mut self, remote: Remote) {
+    pub(super) fn adopt(&mut self, remote: Remote, queue: Queue) -> Vec<Event> {
         self.end_session();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(connect::watch_link(remote.clone(), self.reports.clone()));
-        self.session = Some(Session { remote, tasks });
+        let Begun { session, events } = Session::begin(remote, queue, &self.reports);
+        self.session = Some(session);
+        events
     }
 
     fn end_session(&mut self) {
         if let Some(session) = self.session.take() {
-            self.tasks.spawn(session.close());
+            self.tasks.spawn(async move { closed(session.close().await) });
         }
     }
 
@@ -189,15 +198,15 @@ impl Runner {
         self.stopping.cancel();
         self.abort_attempt();
         if let Some(session) = self.session.take() {
-            session.close().await;
+            closed(session.close().await);
         }
         self.tasks.shutdown().await;
     }
 }
 
-impl Session {
-    async fn close(mut self) {
-        self.tasks.shutdown().await;
-        self.remote.close().await;
+/// Nothing is lost by an end that was not in order: the journal is read at the next start.
+fn closed(result: Result<(), Failure>) {
+    if let Err(failure) = result {
+        tracing::warn!(?failure, "a session did not end in order");
     }
 }

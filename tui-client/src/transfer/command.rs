@@ -96,6 +96,7 @@ pub struct Target<P> {
 }
 
 /// How to carry.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// What to do with a target that exists and differs.
@@ -108,6 +109,9 @@ pub struct Options {
     pub flush: bool,
     /// Plan only.
     pub dry_run: bool,
+    /// Whoever ordered it removes each source once it is across. The engine only keeps it in mind,
+    /// so that a batch that is gone on with ends as the move that it began as.
+    pub moves: bool,
 }
 
 impl Default for Options {
@@ -118,6 +122,7 @@ impl Default for Options {
             checksum: false,
             flush: true,
             dry_run: false,
+            moves: false,
         }
     }
 }

@@ -11,6 +11,7 @@ use serde_bytes::ByteBuf;
 use super::command::{Batch, Links, OnConflict, Options, Route, Source, Target};
 use crate::place::local_path;
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[derive(Serialize, Deserialize)]
 struct Saved {
     upload: bool,
@@ -20,6 +21,8 @@ struct Saved {
     links: u8,
     checksum: bool,
     flush: bool,
+    #[serde(default)]
+    moves: bool,
 }
 
 const POLICIES: [OnConflict; 6] = [
@@ -51,7 +54,7 @@ pub(super) fn write(batch: &Batch) -> Option<Vec<u8>> {
             (local(&target.path), target.is_folder),
         ),
     };
-    let Options { on_conflict, links, checksum, flush, .. } = batch.options;
+    let Options { on_conflict, links, checksum, flush, moves, .. } = batch.options;
     let saved = Saved {
         upload,
         sources,
@@ -60,6 +63,7 @@ pub(super) fn write(batch: &Batch) -> Option<Vec<u8>> {
         links: number(&LINKS, links),
         checksum,
         flush,
+        moves,
     };
     rmp_serde::to_vec(&saved).ok()
 }
@@ -90,6 +94,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Batch> {
         checksum: saved.checksum,
         flush: saved.flush,
         dry_run: false,
+        moves: saved.moves,
     };
     Some(Batch { route, options })
 }
@@ -117,8 +122,12 @@ mod tests {
     fn a_batch_comes_back_as_it_was() {
         let odd = local_path(b"/tmp/\xff\x1b".to_vec());
         let home = RemotePath::parse(b"docs/\xfe").unwrap();
-        let options =
-            Options { on_conflict: OnConflict::Rename, links: Links::Follow, ..Options::default() };
+        let options = Options {
+            on_conflict: OnConflict::Rename,
+            links: Links::Follow,
+            moves: true,
+            ..Options::default()
+        };
         let up = Route::Upload {
             sources: vec![Source { path: odd.clone(), contents: true }],
             target: Target { path: home.clone(), is_folder: true },

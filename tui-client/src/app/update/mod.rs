@@ -19,6 +19,7 @@ use super::changes::{Change, ChangeId, Running};
 use super::effect::Effect;
 use super::event::Event;
 use super::layout;
+use crate::catalogue::screen as text;
 
 pub use connecting::Opening;
 
@@ -78,6 +79,8 @@ pub fn update(app: &mut App, event: Event, now: Instant) -> Turn {
         }
         Event::Link(link) => connecting::link(app, link, &mut turn),
         Event::Quota(answer) => connecting::quota(app, &answer),
+        Event::Resumed(batches) => transferring::resumed(app, &batches, &turn),
+        Event::QueueElsewhere { process } => app.say(text::queue_elsewhere(process), now),
         Event::Transfer(event) => transferring::event(app, event, &mut turn),
     }
     transferring::ask_next(app, &mut turn);

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::app::changes::{Kind, Running, Seen};
 use crate::app::dialog::{Dialog, form::Answer};
 use crate::app::effect::Effect;
+use crate::app::event::Resumed;
 use crate::app::pane::{PaneId, Reading};
 use crate::app::transfers::Conflict;
 use crate::catalogue::screen as text;
@@ -71,7 +72,8 @@ pub(super) fn send(
         app.moves.begin(batch);
     }
     // A move may only take "unchanged" for equal contents: what it is is removed afterwards.
-    let options = Options { on_conflict: OnConflict::Ask, checksum: moves, ..Options::default() };
+    let options =
+        Options { on_conflict: OnConflict::Ask, checksum: moves, moves, ..Options::default() };
     app.transfers.begin(batch, direction, turn.now);
     browse::reveal_all(app);
     turn.effect(Effect::Transfer(Command::Submit(batch, Batch { route, options })));
@@ -99,6 +101,22 @@ fn route(items: &[Seen], target: &Location) -> Option<(Route, Direction)> {
             Some((Route::Download { sources, target }, Direction::Download))
         }
     }
+}
+
+/// Batches of an earlier run go on.
+pub(super) fn resumed(app: &mut App, batches: &[Resumed], turn: &Turn) {
+    for Resumed { batch, direction, moves } in batches {
+        // Ids of this run begin behind those of earlier ones.
+        app.sequence = app.sequence.max(batch.0);
+        app.transfers.begin(*batch, *direction, turn.now);
+        if *moves {
+            app.moves.begin(*batch);
+        }
+    }
+    if !batches.is_empty() {
+        app.say(text::resumed(batches.len()), turn.now);
+    }
+    browse::reveal_all(app);
 }
 
 /// The engine tells something.

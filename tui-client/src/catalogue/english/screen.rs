@@ -98,8 +98,8 @@ pub const FACT_PLACE: &str = "where";
 pub const FACT_SIZE: &str = "size";
 pub const FACT_CHANGED: &str = "changed";
 pub const QUIT_QUESTION: &str = "Leave Sampan?";
-pub const QUIT_TRANSFERS: &str = "Transfers are running. What is across stays; copying the same \
-                                  again later sends only what is missing.";
+pub const QUIT_TRANSFERS: &str = "Transfers are running. They go on where they are when you \
+                                  connect to this account again.";
 pub const QUIT_CHANGES: &str = "Changes are still being made. They stop where they are.";
 pub const STOP_QUESTION: &str = "Stop all transfers?";
 pub const STOP_CONSEQUENCE: &str = "What is across stays. What is not is given up.";
@@ -553,6 +553,19 @@ pub fn batch_ended(done: u64, skipped: u64, failed: u64) -> String {
         0 => format!("Done: {} across{skipped}.", grouped(done)),
         _ => format!("{} across{skipped}, {} failed.", grouped(done), grouped(failed)),
     }
+}
+
+/// Transfers of an earlier run go on.
+pub fn resumed(batches: usize) -> String {
+    match batches {
+        1 => "A copy of an earlier run goes on.".to_owned(),
+        _ => format!("{batches} copies of an earlier run go on."),
+    }
+}
+
+/// Another process holds the queue.
+pub fn queue_elsewhere(process: u32) -> String {
+    format!("Process {process} keeps this account's queue: copies end with this screen.")
 }
 
 /// A change that runs.
