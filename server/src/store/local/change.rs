@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::Inner;
 use super::db::answers::{self, Digest, Request};
 use super::db::{intents, ledger, uploads};
-use super::encoding::{decode, encode};
+use super::encoding::{decode, encode, encode_short};
 use super::home::Home;
 use super::intent::Intent;
 use crate::quota::Charge;
@@ -214,7 +214,7 @@ impl Inner {
         intent: &Intent,
         reserve: Charge,
     ) -> Result<Answer> {
-        let (written, body) = (*request, encode(intent));
+        let (written, body) = (*request, encode_short(intent));
         let id = self.db.write("writing an intent", move |connection| {
             intents::insert(connection, &written, &body, reserve)
         })?;

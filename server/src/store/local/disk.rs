@@ -188,11 +188,11 @@ impl Disk {
     }
 
     /// Makes and opens a file that must not be there.
-    pub(super) fn create(&self, folder: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
+    pub(super) fn create(&self, folder: impl AsFd, name: &[u8], mode: Mode) -> io::Result<OwnedFd> {
         self.gate(Call::Create)?;
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(fs::openat(folder, name, flags, Bits::RUSR | Bits::WUSR)?)
+        Ok(fs::openat(folder, name, flags, Bits::from_raw_mode(mode.bits()))?)
     }
 
     pub(super) fn make_folder(&self, folder: impl AsFd, name: &[u8], mode: Mode) -> io::Result<()> {

@@ -132,6 +132,8 @@ impl Layout {
     }
 }
 
+/// The mode of what only the server sees.
+const OWN: Mode = Mode::new(0o600);
 /// Names that only the probe uses.
 const PROBES: [&[u8]; 2] = [b"probe-1", b"probe-2"];
 
@@ -148,7 +150,7 @@ fn try_exchange(disk: &Disk, staging: &OwnedFd, data: &Path) -> Result<(), OpenE
     };
     remove().map_err(failed)?;
     for probe in PROBES {
-        disk.create(staging, probe).map_err(failed)?;
+        disk.create(staging, probe, OWN).map_err(failed)?;
     }
     let exchanged = disk.exchange((staging, PROBES[0]), (staging, PROBES[1]));
     remove().map_err(failed)?;

@@ -85,23 +85,38 @@ impl Inner {
     ) -> Carried<Meta> {
         let failed = about(path, "publishing a file");
         let from = (staged.folder, staged.name);
-        let there = place.stat(&self.disk, path)?;
-        if there.is_none_or(|there| there.id() != staged.file) {
-            let found = self.disk.stat(staged.folder, staged.name).map_err(&failed)?;
-            if found.id() != staged.file {
-                let what = "another file lies in staging".to_owned();
-                return Err(StoreError::Corrupt(what).into());
+        match staged.replaces {
+            // No look before it: the rename itself refuses what is there.
+            None => {
+                if let Err(error) = self.disk.rename(from, place.at()) {
+                    let there = place.stat(&self.disk, path)?;
+                    if there.is_none_or(|there| there.id() != staged.file) {
+                        return Err(failed(error).into());
+                    }
+                }
             }
-            match (there, &staged.replaces) {
-                // A file that went meanwhile is another state than the one that was meant.
-                (None, Some(_)) => return Err(Situation::VersionChanged.about(path).into()),
-                (_, Some(_)) => self.disk.exchange(from, place.at()).map_err(&failed)?,
-                (_, None) => self.disk.rename(from, place.at()).map_err(&failed)?,
-            }
+            Some(_) => self.exchange_in(staged, place, path)?,
         }
         self.step("renamed")?;
         self.look_at_swapped(staged, place, path)
             .map_err(|error| Failure::after(self.swap_out(staged, place, path), error))
+    }
+
+    /// Exchanges a staged file with the one it replaces, unless that is done already.
+    fn exchange_in(
+        &self,
+        staged: &Staged<'_>,
+        place: &Place<'_, &OwnedFd>,
+        path: &RemotePath,
+    ) -> Result<()> {
+        let failed = about(path, "replacing a file");
+        let from = (staged.folder, staged.name);
+        match place.stat(&self.disk, path)? {
+            Some(there) if there.id() == staged.file => Ok(()),
+            Some(_) => self.disk.exchange(from, place.at()).map_err(failed),
+            // A file that went meanwhile is another state than the one that was meant.
+            None => Err(Situation::VersionChanged.about(path)),
+        }
     }
 
     /// Whether what was displaced is what was meant; and what lies there now.
@@ -118,7 +133,12 @@ impl Inner {
                 return Err(Situation::VersionChanged.about(path));
             }
         }
-        self.disk.stat(place.folder, place.name).map_err(failed)
+        let meta = self.disk.stat(place.folder, place.name).map_err(failed)?;
+        if meta.id() == staged.file {
+            Ok(meta)
+        } else {
+            Err(StoreError::Corrupt("another file lay in staging".to_owned()))
+        }
     }
 
     /// Takes a published file back into staging, and puts back what it replaced.

@@ -231,11 +231,11 @@ impl Inner {
     ) -> Result<(OwnedFd, Journal, BTreeMap<u64, BlockHash>)> {
         let name = staging::of_upload(row.id);
         let make = || {
-            let staging = &self.layout.staging;
+            let (staging, own) = (&self.layout.staging, Mode::new(0o600));
             self.disk.make_folder(staging, name.as_bytes(), Mode::new(0o700))?;
             let folder = self.disk.open_beneath(staging, name.as_bytes(), Open::Folder)?;
-            let data = self.disk.create(&folder, staging::DATA)?;
-            let journal = self.disk.create(&folder, staging::JOURNAL)?;
+            let data = self.disk.create(&folder, staging::DATA, own)?;
+            let journal = self.disk.create(&folder, staging::JOURNAL, own)?;
             if !self.disk.allocate(&data, row.size)? {
                 tracing::debug!("the file system cannot take a file's space ahead");
             }

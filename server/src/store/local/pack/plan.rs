@@ -155,8 +155,9 @@ impl Planner<'_> {
             return Err(Situation::InvalidTarget.about(path));
         };
         let missing = self.missing(path, parents)?;
-        let there = match missing {
-            0 => self.there(path, parents, name)?,
+        // What must be absent is left to the step itself, which refuses what is there.
+        let there = match (missing, if_target) {
+            (0, Target::This(_) | Target::Any) => self.there(path, parents, name)?,
             _ => None,
         };
         let replaces = target::check(path, if_target, there)?;

@@ -145,11 +145,16 @@ impl StagedPack {
         mtime: sampan_protocol::Timestamp,
     ) -> std::io::Result<FileId> {
         let disk = &self.inner.disk;
-        let file = disk.create(&self.folder, self.members.len().to_string().as_bytes())?;
+        let name = self.members.len().to_string();
+        let file = disk.create(&self.folder, name.as_bytes(), mode)?;
         disk.write_at(&file, bytes, 0)?;
-        disk.set_mode(&file, mode)?;
         disk.set_mtime(&file, mtime)?;
-        Ok(disk.stat_open(&file)?.id())
+        let meta = disk.stat_open(&file)?;
+        // The process' mask may have taken bits away.
+        if meta.mode != mode {
+            disk.set_mode(&file, mode)?;
+        }
+        Ok(meta.id())
     }
 
     /// Makes all that is staged durable.
