@@ -143,7 +143,7 @@ printf '[127.0.0.1]:%s %s\n' "$SSH_PORT" "$(cut -d ' ' -f 1,2 "$WORK/ssh/host.pu
 # ---- one transfer each
 
 run_sampan() { # SUBCOMMAND ARGUMENT…
-  timeout "$LIMIT" "$BIN/sampan" "$1" --quiet -P "$PORT" "${@:2}"
+  timeout "$LIMIT" "$BIN/sampan" "$1" --quiet -P "$PORT" --fingerprint "$PRINT" "${@:2}"
 }
 run_sftp() { # one line of a batch
   # shellcheck disable=SC2086 # flags are words
@@ -182,7 +182,7 @@ put_get_sampan() { # ROUND
   measure get-big-sampan run_sampan get "$PLACE:$1/big" "$here/"
   same_file "$here/big"
   rm "$here/big"
-  timeout "$LIMIT" "$BIN/sampan" rm -P "$PORT" "$PLACE:$1/big"
+  timeout "$LIMIT" "$BIN/sampan" rm -P "$PORT" --fingerprint "$PRINT" "$PLACE:$1/big"
   measure put-tree-sampan run_sampan put "$WORK/source/tree" "$PLACE:$1/"
   same_tree "$HOME_FOLDER/$1/tree"
   measure get-tree-sampan run_sampan get "$PLACE:$1/tree" "$here/"
