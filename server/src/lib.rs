@@ -10,7 +10,7 @@
 //!
 //! # Walkthroughs
 //!
-//! **A connection.** [`listener`] takes a place, accepts and hands the socket to [`session`]. Within
+//! **A connection.** `listener` takes a place, accepts and hands the socket to `session`. Within
 //! ten seconds TLS stands and the peer is logged in, or it is gone. The session is registered, so
 //! that a new password can end it, and counted.
 //!

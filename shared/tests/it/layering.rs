@@ -311,6 +311,19 @@ fn crates_depend_on_each_other_only_as_the_house_says() {
     assert_eq!(demo.replace(' ', ""), r#"demo=["dep:sampan-server"]"#);
 }
 
+/// A rule about a folder that was renamed would hold for ever.
+#[test]
+fn the_rules_speak_of_places_that_exist() {
+    for rule in RULES {
+        assert!(
+            rule.within.iter().any(|place| repository().join(place).exists()),
+            "no place of the rule \"{}\" exists: {:?}",
+            rule.law,
+            rule.within
+        );
+    }
+}
+
 fn matches(path: &str, pattern: &str) -> bool {
     if let Some(end) = pattern.strip_prefix("*::") {
         return path == end || path.ends_with(&format!("::{end}"));
