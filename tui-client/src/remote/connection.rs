@@ -116,15 +116,15 @@ pub(super) struct Driver {
     queue: mpsc::Receiver<Outgoing>,
     /// For pings and answers to the server's; weak, so that it does not keep the queue open.
     own_queue: mpsc::Sender<Outgoing>,
-    keep_warm: bool,
+    patience: Duration,
 }
 
-/// A connection of a reader and a writer that are logged in. With `keep_warm` it is pinged into
-/// every silence, not only while someone waits.
+/// A connection of a reader and a writer that are logged in. After `patience` without a frame it is
+/// pinged even if nobody waits.
 pub(super) fn connection(
     reader: FrameReader,
     writer: FrameWriter,
-    keep_warm: bool,
+    patience: Duration,
 ) -> (Session, Driver) {
     let (queue, queued) = mpsc::channel(QUEUED_FRAMES);
     let health = Health { heard: Instant::now(), round_trip: None };
@@ -141,7 +141,7 @@ pub(super) fn connection(
         writer,
         queue: queued,
         own_queue: queue.clone(),
-        keep_warm,
+        patience,
     };
     (Session { shared, queue }, driver)
 }
@@ -267,12 +267,12 @@ fn decode<T: serde::de::DeserializeOwned>(args: &[u8]) -> Result<T, CallError> {
 impl Driver {
     /// Runs until the connection ends, and says why.
     pub(super) async fn run(self) -> Ended {
-        let Self { shared, mut reader, mut writer, mut queue, own_queue, keep_warm } = self;
+        let Self { shared, mut reader, mut writer, mut queue, own_queue, patience } = self;
         let mut close = shared.close.subscribe();
         let ended = tokio::select! {
             ended = read(&shared, &mut reader, &own_queue) => ended,
             ended = write(&mut writer, &mut queue) => ended,
-            ended = watch(&shared, &own_queue, keep_warm) => ended,
+            ended = watch(&shared, &own_queue, patience) => ended,
             _ = close.wait_for(|close| *close) => Ended::Closed,
         };
         // Dropping the senders is what ends the pending calls.
@@ -380,12 +380,12 @@ fn part_of(header: &Bytes, args: &[u8]) -> Bytes {
 }
 
 /// Pings into silence; ends when the connection is dead.
-async fn watch(shared: &Shared, own_queue: &mpsc::Sender<Outgoing>, keep_warm: bool) -> Ended {
+async fn watch(shared: &Shared, own_queue: &mpsc::Sender<Outgoing>, idle: Duration) -> Ended {
     let mut health = shared.health.subscribe();
     loop {
         let heard = health.borrow_and_update().heard;
         let waited_for = shared.pending().as_ref().is_some_and(|pending| !pending.is_empty());
-        let patience = if keep_warm || waited_for { PING_AFTER } else { IDLE_PING_AFTER };
+        let patience = if waited_for { PING_AFTER } else { idle };
         let quiet = heard.elapsed();
         if quiet < patience {
             // A request that begins meanwhile is noticed a second later at most.

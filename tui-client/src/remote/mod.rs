@@ -23,6 +23,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use rand::RngExt;
 use sampan_protocol::message::{Change, Limits, Request};
 use sampan_protocol::transport::Trust;
@@ -48,6 +50,8 @@ use crate::failure::Failure;
 pub const FIRST_CONTACT: Duration = Duration::from_secs(10);
 /// How long a lost link is tried again without success, if nothing else is said.
 pub const RETRY_FOR: Duration = Duration::from_mins(10);
+/// How long bulk waits for a lane of its own while the first connection is there.
+const LANE_PATIENCE: Duration = Duration::from_secs(3);
 /// How long an orderly end may take before connections are just dropped.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -112,6 +116,14 @@ impl Lane {
             if state.changed().await.is_err() {
                 return Err(CallError::Lost);
             }
+        }
+    }
+
+    /// The session, if there is one now.
+    fn live(&self) -> Option<Session> {
+        match &*self.state.borrow() {
+            SlotState::Live(session) if !session.is_over() => Some(session.clone()),
+            _ => None,
         }
     }
 }
@@ -194,6 +206,46 @@ impl Remote {
         bulk[index].clone()
     }
 
+    /// A session for bulk on any of the first `lanes` lanes, from `first` on. A server that takes
+    /// fewer connections than were meant must hold nothing up: if it takes no lane at all, bulk goes
+    /// where everything else does.
+    pub async fn bulk_session(&self, lanes: usize, first: usize) -> Result<Session, CallError> {
+        let lanes = lanes.max(1);
+        let ring: Vec<Lane> = (0..lanes).map(|step| self.lane((first + step) % lanes)).collect();
+        loop {
+            if let Some(session) = ring.iter().find_map(Lane::live) {
+                return Ok(session);
+            }
+            // Whatever changes first; when the pool as a whole is down, so is this.
+            let mut changes: FuturesUnordered<_> = ring
+                .iter()
+                .map(|lane| lane.state.clone())
+                .chain([self.pool.control.state.clone()])
+                .map(|mut state| {
+                    state.mark_unchanged();
+                    async move { state.changed().await.is_ok() }
+                })
+                .collect();
+            if let SlotState::Down(failure) = &*self.pool.control.state.borrow() {
+                return Err(CallError::Down(failure.clone()));
+            }
+            if ring.iter().any(|lane| lane.live().is_some()) {
+                continue;
+            }
+            let next = async { while changes.next().await == Some(false) {} };
+            if tokio::time::timeout(LANE_PATIENCE, next).await.is_err()
+                && let Some(session) = self.pool.control.live()
+            {
+                return Ok(session);
+            }
+        }
+    }
+
+    /// Whether there will be no connection any more.
+    pub fn is_down(&self) -> bool {
+        matches!(&*self.pool.control.state.borrow(), SlotState::Down(_))
+    }
+
     /// A path in the home as people see it.
     pub fn show(&self, path: &RemotePath) -> String {
         self.account().show(path)
@@ -244,8 +296,20 @@ pub async fn persist_on<T, F>(lane: &Lane, attempt: impl Fn(Session) -> F) -> Re
 where
     F: Future<Output = Result<T, CallError>>,
 {
+    persist(|| lane.session(), attempt).await
+}
+
+/// The same on whatever session `choose` gives for each attempt.
+pub async fn persist<T, F, C>(
+    choose: impl Fn() -> C,
+    attempt: impl Fn(Session) -> F,
+) -> Result<T, CallError>
+where
+    C: Future<Output = Result<Session, CallError>>,
+    F: Future<Output = Result<T, CallError>>,
+{
     loop {
-        let session = lane.session().await?;
+        let session = choose().await?;
         match attempt(session).await {
             Err(CallError::Lost) => {}
             Err(CallError::Refused(refusal))

@@ -20,7 +20,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::connection::{Ended, Health, SILENT_AFTER, Session, connection};
+use super::connection::{
+    Ended, Health, IDLE_PING_AFTER, PING_AFTER, SILENT_AFTER, Session, connection,
+};
 use super::failed::{may_pass, not_connected};
 use super::link::LinkState;
 use super::login::{Credentials, LoggedIn, LoginBy, LoginError, LoginNonce, log_in};
@@ -162,8 +164,15 @@ async fn live(
     link: Option<&watch::Sender<LinkState>>,
 ) -> Ended {
     let Established { logged_in, round_trip } = established;
-    let LoggedIn { reader, writer, by, .. } = logged_in;
-    let (session, driver) = connection(reader, writer, link.is_some());
+    let LoggedIn { reader, writer, welcome, by } = logged_in;
+    // The connection that stands for the pool is watched closely; the others only must not bore the
+    // server.
+    let idle = Duration::from_secs(welcome.limits.idle_seconds.into()) / 3;
+    let patience = match link {
+        Some(_) => PING_AFTER,
+        None => idle.clamp(PING_AFTER, IDLE_PING_AFTER),
+    };
+    let (session, driver) = connection(reader, writer, patience);
     state.send_replace(SlotState::Live(session.clone()));
     let beside = async {
         if by == LoginBy::Scram {

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::event::Phase;
 use super::pace::Pace;
 use crate::failure::{Failure, Situation};
-use crate::remote::{Lane, Remote};
+use crate::remote::{CallError, Remote, Session};
 use crate::state::TransferKeys;
 
 /// Bytes that transfers may hold in memory at once, all together, as a number of blocks.
@@ -38,8 +38,27 @@ impl Context {
         self.turn.fetch_add(1, Ordering::Relaxed) % self.lanes
     }
 
-    pub(super) fn lane(&self, index: usize) -> Lane {
-        self.remote.lane(index % self.lanes)
+    /// The session of a worker among several on one file. The first takes any lane, so that one
+    /// works; the others wait for their own, and `None` says that there is none to wait for.
+    pub(super) async fn worker_session(
+        &self,
+        first: usize,
+        worker: usize,
+    ) -> Result<Option<Session>, CallError> {
+        if worker == 0 {
+            return self.session(first).await.map(Some);
+        }
+        let lane = self.remote.lane((first + worker) % self.lanes);
+        match lane.session().await {
+            Ok(session) => Ok(Some(session)),
+            Err(CallError::Down(_)) if !self.remote.is_down() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A session on the lane `first`, or on any other that is there.
+    pub(super) async fn session(&self, first: usize) -> Result<Session, CallError> {
+        self.remote.bulk_session(self.lanes, first).await
     }
 }
 

@@ -49,6 +49,8 @@ const HOLD: Duration = Duration::from_secs(1);
 const WAITING_EVENTS: usize = 4096;
 /// Work that may wait before plans are held.
 const WAITING_WORK: usize = 8192;
+/// Bytes of a pack while there is a limit on the pace.
+const PACED_PACK_BYTES: u64 = 1 << 20;
 /// Jobs at once, at least; more lanes take more.
 const FEWEST_JOBS: usize = 4;
 
@@ -317,6 +319,9 @@ impl Director {
         let members = usize::try_from(limits.pack_members).unwrap_or(usize::MAX);
         let (members, bytes) =
             (members.clamp(1, MAX_PACK_MEMBERS), limits.pack_bytes.min(MAX_PACK_BYTES));
+        // Under a limit, small packs keep the pace even.
+        let bytes =
+            if self.context.pace.is_limited() { bytes.min(PACED_PACK_BYTES) } else { bytes };
         let Some(batch) = self.batches.get_mut(&id) else { return };
         if batch.is_pack_full(members, bytes) {
             self.cut_pack(id);

@@ -149,9 +149,8 @@ impl Download<'_> {
         let workers = self.context.lanes * WORKERS_PER_LANE;
         loop {
             // A file of no blocks needs no worker; one of few needs no more than there are.
-            let mut working: FuturesUnordered<_> = (0..workers)
-                .map(|worker| receiving.work(self.context.lane(first + worker)))
-                .collect();
+            let mut working: FuturesUnordered<_> =
+                (0..workers).map(|worker| receiving.work(first, worker)).collect();
             while !receiving.is_idle()
                 && let Some(ended) = working.next().await
             {

@@ -10,7 +10,7 @@ use sampan_protocol::{ErrorCode, RemotePath, Root};
 use super::file::{condition, make_folders, staging_name};
 use crate::failure::{Failure, Side, Situation};
 use crate::local::{Group, StagingName, Whole};
-use crate::remote::{CallError, Session, persist_on, refused};
+use crate::remote::{CallError, Session, persist, refused};
 use crate::transfer::event::{Outcome, Phase};
 use crate::transfer::item::{Ends, FilePlan, LocalPlace, Settled};
 use crate::transfer::job::{Context, Control, blocking};
@@ -49,7 +49,7 @@ pub(in crate::transfer) async fn download_pack(
     });
     let request = ReadPack { files: files.collect() };
     let fetch = |session: Session| fetch(session, &request, control);
-    let fetched = persist_on(&context.lane(lane), fetch).await;
+    let fetched = persist(|| context.session(lane), fetch).await;
     let mut report = PackReport::default();
     let contents = match fetched {
         Ok(contents) => contents,

@@ -18,7 +18,7 @@ use sampan_protocol::{BlockHash, ErrorCode, RemotePath, Version};
 
 use crate::failure::{Failure, Side, Situation};
 use crate::local::Staged;
-use crate::remote::{Answers, CallError, Lane};
+use crate::remote::{Answers, CallError};
 use crate::transfer::event::Phase;
 use crate::transfer::job::{Context, Control, blocking};
 
@@ -103,11 +103,12 @@ impl Receiving<'_> {
         self.row().whole()
     }
 
-    /// Asks for what is wanted over `lane`, request by request, until nothing is.
-    pub(super) async fn work(&self, lane: Lane) -> Result<(), Setback> {
+    /// Asks for what is wanted over one lane, request by request, until nothing is.
+    pub(super) async fn work(&self, first: usize, worker: usize) -> Result<(), Setback> {
         loop {
-            let session = match lane.session().await {
-                Ok(session) => session,
+            let session = match self.context.worker_session(first, worker).await {
+                Ok(Some(session)) => session,
+                Ok(None) => return Ok(()),
                 Err(CallError::Lost) => continue,
                 Err(error) => return Err(self.failed(error)),
             };

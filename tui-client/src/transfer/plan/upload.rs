@@ -99,7 +99,7 @@ async fn starts(
             Ok(_) => match there {
                 Some(there) if there.kind != EntryKind::Folder => {
                     let subject = planner.context.remote.show(&target.path);
-                    return Err(Failure::new(Situation::KindDiffers(Side::Remote), subject).into());
+                    return Err(Failure::new(no_folder(there.kind), subject).into());
                 }
                 _ => into_folder(Location::Local(source.path.clone()).name()),
             },
@@ -213,10 +213,7 @@ impl Walking<'_> {
             && there.kind != EntryKind::Folder
         {
             listings.block(item.below.clone());
-            let situation = match there.kind {
-                EntryKind::Link => Situation::IsALink(Side::Remote),
-                _ => Situation::KindDiffers(Side::Remote),
-            };
+            let situation = no_folder(there.kind);
             let failure = Failure::new(situation, self.planner.context.remote.show(&to));
             return self.planner.fail(from, Location::Remote(to), failure).await;
         }
@@ -385,5 +382,13 @@ impl Listings {
             Listing::Absent | Listing::Loading(_) => Known::Absent,
             Listing::Blocked => Known::Blocked,
         })
+    }
+}
+
+/// Why what lies on the server is no folder to carry into.
+fn no_folder(kind: EntryKind) -> Situation {
+    match kind {
+        EntryKind::Link => Situation::IsALink(Side::Remote),
+        _ => Situation::KindDiffers(Side::Remote),
     }
 }

@@ -156,7 +156,7 @@ impl Upload<'_> {
         let lanes = self.context.lanes.min(sending.rows.stripes_left());
         let first = self.context.next_lane();
         let mut workers: FuturesUnordered<_> =
-            (0..lanes).map(|lane| self.worker(sending, first + lane)).collect();
+            (0..lanes).map(|worker| self.worker(sending, first, worker)).collect();
         while let Some(ended) = workers.next().await {
             ended?;
             // A lane that has no connection yet must not hold the others up.
@@ -167,11 +167,18 @@ impl Upload<'_> {
         Ok(())
     }
 
-    async fn worker(&self, sending: &Sending<'_>, lane: usize) -> Result<(), Setback> {
-        let session = self.context.lane(lane).session().await.map_err(|error| match error {
+    async fn worker(
+        &self,
+        sending: &Sending<'_>,
+        first: usize,
+        worker: usize,
+    ) -> Result<(), Setback> {
+        let session = self.context.worker_session(first, worker).await;
+        let session = session.map_err(|error| match error {
             CallError::Lost => Setback::Lost,
             other => Setback::Failed(other.about(shown(self.from))),
         })?;
+        let Some(session) = session else { return Ok(()) };
         while let Some(stripe) = sending.rows.take_stripe() {
             self.control.gauge.phase(Phase::Running);
             sending.stripe(&session, stripe).await?;

@@ -14,7 +14,7 @@ use sampan_protocol::{Attributes, ChangeKey, Root};
 
 use crate::failure::{Failure, Side, Situation};
 use crate::local::Source;
-use crate::remote::{CallError, Session, persist_on, refused};
+use crate::remote::{CallError, Session, persist, refused};
 use crate::transfer::event::{Outcome, Phase};
 use crate::transfer::item::{Ends, FilePlan, FolderPlan, FolderTarget, Settled};
 use crate::transfer::job::{Context, Control, blocking};
@@ -77,7 +77,7 @@ pub(in crate::transfer) async fn upload_pack(
         let frames = Arc::clone(&frames);
         async move { send(&session, key, &frames, control).await }
     };
-    let answered = persist_on(&context.lane(lane), send).await;
+    let answered = persist(|| context.session(lane), send).await;
     match answered {
         Ok(results) => report.take_results(context, control, sent, results),
         Err(error) => report.take_error(context, sent, &error),

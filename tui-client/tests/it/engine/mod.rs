@@ -2,6 +2,7 @@
 
 mod conflicts;
 mod proxy;
+mod queue;
 mod resume;
 mod rig;
 mod trees;

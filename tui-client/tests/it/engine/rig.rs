@@ -33,6 +33,7 @@ pub(crate) struct Rig {
     pub(crate) port: u16,
     running: Option<(OpenData, RunningServer)>,
     fingerprint: Option<sampan_protocol::transport::Fingerprint>,
+    settings: ServerSettings,
 }
 
 impl Rig {
@@ -41,8 +42,13 @@ impl Rig {
     }
 
     pub(crate) async fn with_limits(limits: QuotaLimits) -> Self {
+        let settings = ServerSettings { disk_floor: 0, ..ServerSettings::default() };
+        Self::with(settings, limits).await
+    }
+
+    pub(crate) async fn with(settings: ServerSettings, limits: QuotaLimits) -> Self {
         let folder = TempDir::new().unwrap();
-        let mut rig = Self { folder, port: 0, running: None, fingerprint: None };
+        let mut rig = Self { folder, port: 0, running: None, fingerprint: None, settings };
         rig.resume_server().await;
         let verifier = verifier_of("correct horse", [7; 16]).unwrap();
         let account = NewAccount { name: USER.to_owned(), verifier, limits, take_home: false };
@@ -60,7 +66,7 @@ impl Rig {
 
     /// Starts the server, on the port that it had before.
     pub(crate) async fn resume_server(&mut self) {
-        let settings = ServerSettings { disk_floor: 0, ..ServerSettings::default() };
+        let settings = self.settings.clone();
         let data = self.folder.path().join("data");
         let open = sampan_server::open(&data, &settings).await.unwrap();
         let identity = open.identity().unwrap();
@@ -107,6 +113,14 @@ impl Rig {
         let scope = JournalScope::Command { verb: "put", operands };
         let seed = *blake3::hash(name.as_bytes()).as_bytes();
         Journal::open(&state, &JournalKey::new(&account, &scope), seed, 1).unwrap()
+    }
+
+    /// The journal of the screen's queue.
+    pub(crate) fn queue_journal(&self) -> Journal {
+        let state = State::under(&self.folder.path().join("state"));
+        let server = Server { host: "127.0.0.1".to_owned(), port: self.port };
+        let account = Account { user: USER.to_owned(), server };
+        Journal::open(&state, &JournalKey::new(&account, &JournalScope::Queue), [4; 32], 1).unwrap()
     }
 
     /// A fresh local folder.
@@ -170,6 +184,16 @@ impl Run {
         let Started { engine, events, .. } = Engine::start(remote, journal, settings);
         assert!(engine.try_send(Command::Submit(BatchId(1), Batch { route, options })));
         Self { engine, events, seen: Vec::new() }
+    }
+
+    /// An engine that goes on with what its journal holds.
+    pub(crate) fn resume(
+        remote: Remote,
+        journal: Journal,
+        settings: Settings,
+    ) -> (Self, Vec<(BatchId, Batch)>) {
+        let Started { engine, events, resumed } = Engine::start(remote, journal, settings);
+        (Self { engine, events, seen: Vec::new() }, resumed)
     }
 
     pub(crate) fn tell(&self, command: Command) {

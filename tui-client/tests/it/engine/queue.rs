@@ -1,0 +1,117 @@
+//! Holding, trying again, going on after a restart, few connections.
+
+use std::fs;
+
+use sampan_client::failure::Situation;
+use sampan_client::transfer::{BatchId, Command, Event, Options, Outcome, Phase, Settings};
+use sampan_server::config::{Bounds, Settings as ServerSettings};
+use sampan_server::store::QuotaLimits;
+
+use super::rig::{Rig, Run, down, home, noise, up};
+
+const MIB: u64 = 1 << 20;
+const PACED: Settings = Settings { connections: Some(2), limit: Some(16 << 20) };
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_queue_goes_on_in_the_next_engine() {
+    let rig = Rig::start().await;
+    let file = rig.local("source").join("file");
+    fs::write(&file, noise(1, 32 << 20)).unwrap();
+    let route = up(&file, false, "", true);
+    let remote = rig.remote().await;
+    let journal = rig.queue_journal();
+    let mut run = Run::with(remote, journal, PACED, route.clone(), Options::default());
+    run.until_moved(8 * MIB).await;
+    run.stop().await;
+
+    let (mut run, resumed) =
+        Run::resume(rig.remote().await, rig.queue_journal(), Settings::default());
+    assert_eq!(resumed.len(), 1);
+    assert_eq!((resumed[0].0, &resumed[0].1.route), (BatchId(1), &route));
+    let told = run.finish().await;
+    told.expect_done();
+    assert!(told.summary.moved <= 28 * MIB, "{} moved", told.summary.moved);
+    run.stop().await;
+    assert_eq!(fs::read(rig.home().join("file")).unwrap(), fs::read(&file).unwrap());
+
+    let (run, resumed) = Run::resume(rig.remote().await, rig.queue_journal(), PACED);
+    assert!(resumed.is_empty());
+    run.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_stands_still_and_goes_on() {
+    let rig = Rig::start().await;
+    fs::write(rig.home().join("file"), noise(2, 32 << 20)).unwrap();
+    let target = rig.local("target");
+    let route = down("file", false, &target, true);
+    let journal = rig.journal("hold");
+    let mut run = Run::with(rig.remote().await, journal, PACED, route, Options::default());
+    run.until_moved(4 * MIB).await;
+    run.tell(Command::Pause);
+    loop {
+        if let Event::Phase { phase: Phase::Paused, .. } = run.next().await {
+            break;
+        }
+    }
+    run.tell(Command::Limit(None));
+    run.tell(Command::Resume);
+    run.finish().await.expect_done();
+    run.stop().await;
+    assert_eq!(fs::read(target.join("file")).unwrap(), fs::read(rig.home().join("file")).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_failed_can_be_tried_again() {
+    let limits = QuotaLimits { bytes: Some(4 << 20), entries: None };
+    let rig = Rig::with_limits(limits).await;
+    let remote = rig.remote().await;
+    let source = rig.local("source");
+    fs::write(source.join("first"), noise(3, 3 << 20)).unwrap();
+    fs::write(source.join("second"), noise(4, 2 << 20)).unwrap();
+    rig.carry(up(&source.join("first"), false, "", true), Options::default()).await.expect_done();
+
+    let route = up(&source.join("second"), false, "", true);
+    let mut run = Run::begin(remote.clone(), rig.journal("retry"), route, Options::default());
+    let told = run.finish().await;
+    let over = &told.summary.failures[0].situation;
+    assert!(matches!(over, Situation::OverQuota { .. }), "{over:?}");
+    let item = told.events.iter().find_map(|event| match event {
+        Event::Finished { item, .. } => Some(*item),
+        _ => None,
+    });
+    remote.remove(&home("first"), false, None).await.unwrap();
+    run.tell(Command::Retry(item.unwrap()));
+    let told = run.finish().await;
+    assert_eq!((told.expect_done().done, told.summary.failures.len()), (1, 0));
+    run.stop().await;
+    assert!(rig.home().join("second").exists());
+}
+
+/// A server that takes no further connection: bulk goes over the one that there is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_connection_is_enough() {
+    let bounds = Bounds { connections_per_account: 2, ..Bounds::default() };
+    let settings = ServerSettings { disk_floor: 0, bounds, ..ServerSettings::default() };
+    let rig = Rig::with(settings, QuotaLimits::default()).await;
+    let source = rig.local("source");
+    fs::write(source.join("big"), noise(5, 4 << 20)).unwrap();
+    fs::write(source.join("small"), noise(6, 1000)).unwrap();
+    let other = rig.remote().await;
+    let route = up(&source, false, "", true);
+    let settings = Settings { connections: Some(4), limit: None };
+    let journal = rig.journal("few");
+    let mut run = Run::with(rig.remote().await, journal, settings, route, Options::default());
+    let told = run.finish().await;
+    told.expect_done();
+    assert!(matches!(told.outcome_of("big"), Outcome::Done { .. }));
+    let down_to = rig.local("down");
+    run.stop().await;
+    let route = down("source", false, &down_to, true);
+    let journal = rig.journal("few");
+    let mut run = Run::with(rig.remote().await, journal, settings, route, Options::default());
+    run.finish().await.expect_done();
+    run.stop().await;
+    assert_eq!(fs::read_dir(down_to.join("source")).unwrap().count(), 2);
+    other.close().await;
+}
