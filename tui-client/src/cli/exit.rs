@@ -54,7 +54,9 @@ impl Code {
             | S::TooManyUploads
             | S::DiskFull(_) => Self::NoSpace,
             // A local file that cannot be read is this machine's affair, and has 1.
-            S::PermissionDenied(Side::Local) if source == Side::Local => Self::Mixed,
+            S::PermissionDenied(Side::Local) | S::IsALink(Side::Local) if source == Side::Local => {
+                Self::Mixed
+            }
             S::NotFound(_)
             | S::NotAFolder(_)
             | S::IsALink(_)

@@ -45,6 +45,7 @@ pub(super) async fn open(start: Start) -> Result<Code, Stop> {
         Ok(Ended::Left) => Ok(Code::Done),
         Ok(Ended::Stopped) => Ok(Code::Interrupted),
         Err(error @ ScreenError::NoTerminal) => Err(Stop::Usage(text::no_screen(&error))),
+        Err(ScreenError::Queue(failure)) => Err(failure.into()),
         Err(error) => {
             tell(&text::screen_failed(&error));
             Ok(Code::Mixed)

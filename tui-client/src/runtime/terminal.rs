@@ -15,8 +15,8 @@ use crossterm::event::{
     DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange,
 };
 use crossterm::terminal::{
-    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
-    disable_raw_mode, enable_raw_mode,
+    BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
+    LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use crossterm::{Command, cursor, execute, queue};
 use ratatui::backend::CrosstermBackend;
@@ -47,17 +47,19 @@ impl Screen {
         let terminal = Terminal::new(CrosstermBackend::new(writer))?;
         // From here on the guard is there, whatever fails.
         HELD.store(true, Ordering::SeqCst);
-        let mut screen = Self { terminal };
+        let screen = Self { terminal };
         enable_raw_mode()?;
         execute!(
             io::stdout(),
             EnterAlternateScreen,
+            // Not the terminal's own `clear`: it asks where the cursor is and waits for the answer,
+            // which a terminal that does not give it makes two seconds and a failure.
+            Clear(ClearType::All),
             cursor::Hide,
             Pointer::On,
             EnableBracketedPaste,
             EnableFocusChange
         )?;
-        screen.terminal.clear()?;
         Ok(screen)
     }
 

@@ -215,7 +215,7 @@ fn what_the_server_may_not_touch_ends_with_7() {
 }
 
 /// Root may do everything: then the test runs again as somebody else, and this says so.
-fn rerun_unprivileged(test: &str) -> bool {
+pub(crate) fn rerun_unprivileged(test: &str) -> bool {
     const NOBODY: u32 = 65534;
     if !rustix::process::geteuid().is_root() {
         return false;

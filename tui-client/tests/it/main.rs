@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what helps tests fails as they do")]
 
+mod carry;
 mod commands;
 mod contact;
+mod demo;
 mod engine;
 mod program;
 mod server;

@@ -2,6 +2,7 @@
 //! short.
 
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -11,22 +12,29 @@ use sampan_protocol::testing::identity;
 use crate::contact::Handshakes;
 use crate::program::Program;
 
+const ROWS: NonZero<u16> = NonZero::new(24).unwrap();
+const COLUMNS: NonZero<u16> = NonZero::new(100).unwrap();
+
 /// Longer than any step takes, so that a test that hangs fails.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A shell's command line on a terminal of its own.
-struct OnTerminal {
+pub(crate) struct OnTerminal {
     child: Box<dyn Child + Send + Sync>,
     input: Box<dyn Write + Send>,
     output: Receiver<Vec<u8>>,
     seen: String,
+    /// What the terminal's face shows now; a screen is painted by differences, so its texts are not
+    /// found in `seen`.
+    face: vt100::Parser,
     master: Box<dyn MasterPty + Send>,
 }
 
 impl OnTerminal {
     /// Runs `line` by `sh`, with the program as `$SAMPAN`.
-    fn run(program: &Program, line: &str) -> Self {
-        let size = PtySize { rows: 24, cols: 100, pixel_width: 0, pixel_height: 0 };
+    pub(crate) fn run(program: &Program, line: &str) -> Self {
+        let size =
+            PtySize { rows: ROWS.get(), cols: COLUMNS.get(), pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new("/bin/sh");
         command.args(["-c", line]);
@@ -46,29 +54,47 @@ impl OnTerminal {
                 }
             }
         });
-        Self { child, input, output, seen: String::new(), master: pair.master }
+        let face = vt100::Parser::new(ROWS, COLUMNS, 0);
+        Self { child, input, output, seen: String::new(), face, master: pair.master }
     }
 
-    /// Waits until `text` was shown.
+    /// Waits until `text` was printed.
     #[track_caller]
-    fn shows(&mut self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.seen.contains(text) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(more) = self.output.recv_timeout(left) else {
-                panic!("`{text}` was never shown:\n{}", self.seen);
-            };
-            self.seen.push_str(&String::from_utf8_lossy(&more));
-        }
+    pub(crate) fn shows(&mut self, text: &str) {
+        let printed = |terminal: &Self| terminal.seen.contains(text);
+        assert!(self.waits(printed), "`{text}` was never printed:\n{}", self.seen);
     }
 
-    fn types(&mut self, text: &str) {
+    /// Waits until the terminal's face shows `text`.
+    #[track_caller]
+    pub(crate) fn faces(&mut self, text: &str) {
+        let faced = |terminal: &Self| terminal.face.screen().contents().contains(text);
+        assert!(self.waits(faced), "`{text}` never appeared:\n{}", self.face.screen().contents());
+    }
+
+    fn waits(&mut self, until: impl Fn(&Self) -> bool) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        while !until(self) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(more) = self.output.recv_timeout(left) else { return false };
+            self.seen.push_str(&String::from_utf8_lossy(&more));
+            self.face.process(&more);
+        }
+        true
+    }
+
+    pub(crate) fn types(&mut self, text: &str) {
         self.input.write_all(text.as_bytes()).unwrap();
         self.input.flush().unwrap();
     }
 
+    /// The process that runs on it.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.process_id().expect("it runs on this machine")
+    }
+
     /// Waits for the end: all that was shown, and the exit code.
-    fn ends(mut self) -> (String, u32) {
+    pub(crate) fn ends(mut self) -> (String, u32) {
         let code = self.child.wait().unwrap().exit_code();
         drop(self.master);
         while let Ok(more) = self.output.recv_timeout(PATIENCE) {

@@ -1,6 +1,6 @@
 //! How far a batch is, counted from the engine's events.
 //!
-//! What needs no work (unchanged, left out) and what failed counts neither as done nor as to do, so
+//! The engine's totals hold only what is to be carried. What began and failed is taken out of them, so
 //! that the whole reaches its end when the work does.
 //!
 //! Invariant: `done` is at most `total`.
@@ -57,7 +57,11 @@ impl Gauges {
         if is_done {
             self.files += 1;
         }
-        *(if is_done { &mut self.finished } else { &mut self.excluded }) += size;
+        if is_done {
+            self.finished += size;
+        } else if self.active.contains_key(&item) {
+            self.excluded += size;
+        }
         match self.active.get_mut(&item) {
             // A member's bytes are counted as finished from now on, no longer as its group's.
             Some(group) if group.is_group => {
@@ -159,10 +163,10 @@ mod tests {
             (finished(2, 100, done()), (700, 1000)),
             (finished(2, 200, done()), (700, 1000)),
             (Event::GroupFinished { item: ItemId(2) }, (700, 1000)),
-            (finished(3, 200, Outcome::Unchanged), (700, 800)),
-            (started(4, 1, 100, 0), (700, 800)),
-            (progress(4, 60), (760, 800)),
-            (finished(4, 100, failed), (700, 700)),
+            (finished(3, 200, Outcome::Unchanged), (700, 1000)),
+            (started(4, 1, 300, 0), (700, 1000)),
+            (progress(4, 60), (760, 1000)),
+            (finished(4, 300, failed), (700, 700)),
         ];
         let mut gauges = Gauges::default();
         for (event, expected) in steps {

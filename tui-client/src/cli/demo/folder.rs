@@ -20,7 +20,8 @@ pub(super) struct DemoFolder {
 }
 
 impl DemoFolder {
-    /// A new folder: `keep`, which must not be there yet, or one that goes with `leftovers`.
+    /// A new folder with the server's in it: `keep`, which must not be there yet, or one that goes
+    /// with `leftovers`.
     pub(super) fn new(keep: Option<&Path>, leftovers: &Leftovers) -> Result<Self, Failure> {
         let path = if let Some(keep) = keep {
             let path = std::path::absolute(keep).map_err(|error| failed(keep, error))?;
@@ -31,7 +32,10 @@ impl DemoFolder {
             leftovers.add(path.clone());
             path
         };
-        Ok(Self { path })
+        let folder = Self { path };
+        // The server takes no data folder that others may enter.
+        make(&folder.server()).map_err(|error| failed(&folder.server(), error))?;
+        Ok(folder)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -83,8 +87,10 @@ mod tests {
     fn a_throw_away_folder_goes_with_the_leftovers() {
         let leftovers = Leftovers::default();
         let folder = DemoFolder::new(None, &leftovers).unwrap();
-        let mode = fs::metadata(folder.path()).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o700);
+        for made in [folder.path(), &folder.server()] {
+            let mode = fs::metadata(made).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{}", made.display());
+        }
         fs::create_dir_all(folder.server().join("homes")).unwrap();
         drop(leftovers);
         assert!(!folder.path().exists());
