@@ -76,6 +76,8 @@ fn feed(hasher: &mut blake3::Hasher, part: &[u8]) {
 #[derive(Debug)]
 pub struct Journal {
     seed: [u8; 32],
+    /// An earlier run left it.
+    continued: bool,
     /// `None`: kept in memory only.
     on_disk: Option<OnDisk>,
 }
@@ -134,13 +136,10 @@ impl Journal {
         };
         let mut content = Vec::new();
         file.read_to_end(&mut content).map_err(failed)?;
-        let (seed, open, valid) = match read_header(&content) {
-            Some((_, seed)) => {
-                let (open, valid) = replay(&content);
-                (seed, open, valid)
-            }
-            None => (fresh_seed, Vec::new(), HEADER_BYTES),
-        };
+        let left = read_header(&content).map(|(_, seed)| seed);
+        let continued = left.is_some();
+        let seed = left.unwrap_or(fresh_seed);
+        let (open, valid) = if continued { replay(&content) } else { (Vec::new(), HEADER_BYTES) };
         let header = write_header(process, &seed);
         file.write_all_at(header.as_bytes(), 0).map_err(failed)?;
         file.set_len(valid as u64).map_err(failed)?;
@@ -148,18 +147,19 @@ impl Journal {
         file.seek(SeekFrom::End(0)).map_err(failed)?;
         Ok(Self {
             seed,
+            continued,
             on_disk: Some(OnDisk { path, file, keeps_batches: key.keeps_batches, open }),
         })
     }
 
     /// A journal that nobody finds again.
     pub fn in_memory(seed: [u8; 32]) -> Self {
-        Self { seed, on_disk: None }
+        Self { seed, continued: false, on_disk: None }
     }
 
     /// The keys that follow from it.
     pub fn keys(&self) -> TransferKeys {
-        TransferKeys { seed: self.seed }
+        TransferKeys { seed: self.seed, continued: self.continued }
     }
 
     /// The batches that were begun and not finished, oldest first.
@@ -206,9 +206,15 @@ impl Journal {
 #[derive(Clone, Debug)]
 pub struct TransferKeys {
     seed: [u8; 32],
+    continued: bool,
 }
 
 impl TransferKeys {
+    /// Whether an earlier run with these keys may have left something behind.
+    pub fn are_continued(&self) -> bool {
+        self.continued
+    }
+
     /// The key under which `source` is uploaded to `target`, both whole.
     pub fn upload_key(&self, source: &[u8], target: &[u8]) -> UploadKey {
         let hash = self.derive(b"upload", source, target);
@@ -339,9 +345,11 @@ mod tests {
         let first = Journal::open(&state, &key, [1; 32], 10).unwrap();
         let upload = first.keys().upload_key(b"/x", b"y");
         let staging = first.keys().staging_digits(b"/x", b"y");
+        assert!(!first.keys().are_continued());
         drop(first);
 
         let second = Journal::open(&state, &key, [2; 32], 11).unwrap();
+        assert!(second.keys().are_continued());
         assert_eq!(second.keys().upload_key(b"/x", b"y"), upload);
         assert_eq!(second.keys().staging_digits(b"/x", b"y"), staging);
         assert_ne!(second.keys().upload_key(b"/xy", b""), upload);

@@ -3,7 +3,6 @@
 //! What an earlier run of the same journal has reserved already is not asked for twice.
 
 use std::collections::HashMap;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use sampan_protocol::UploadKey;
@@ -31,9 +30,8 @@ impl Director {
             .iter()
             .filter_map(|(_, work)| match work {
                 Work::File(plan) => match &plan.ends {
-                    Ends::Up { from, to, .. } => {
-                        let from = from.as_os_str().as_bytes();
-                        Some(self.context.keys.upload_key(from, &to.to_bytes()))
+                    Ends::Up { from, to } => {
+                        Some(self.context.keys.upload_key(&from.to_bytes(), &to.to_bytes()))
                     }
                     Ends::Down { .. } => None,
                 },

@@ -236,11 +236,10 @@ async fn run(context: &Context, control: &Control, work: Work, flush: bool) -> D
 
 /// What the person stopped must hold neither quota nor disk.
 async fn clean_up(context: &Context, work: Work) {
-    use std::os::unix::ffi::OsStrExt;
     let Work::File(plan) = work else { return };
     match &plan.ends {
-        Ends::Up { from, to, .. } => {
-            let key = context.keys.upload_key(from.as_os_str().as_bytes(), &to.to_bytes());
+        Ends::Up { from, to } => {
+            let key = context.keys.upload_key(&from.to_bytes(), &to.to_bytes());
             if let Err(error) = abort_upload(context, key).await {
                 tracing::debug!(?error, "a cancelled upload stays until it expires");
             }

@@ -15,13 +15,14 @@ use std::sync::Arc;
 use sampan_protocol::Attributes;
 use tokio::sync::mpsc;
 
-use super::command::{Batch, BatchId, Links, Options, Route};
+use super::command::{Batch, BatchId, Options, Route};
 use super::decide::{Decision, Policy, Replace, conflict, decide};
+use super::download::discard;
 use super::event::{Outcome, SkipReason};
 use super::item::{Ends, FilePlan, FolderPlan, Settled};
 use super::job::{Context, blocking};
 use crate::failure::{Failure, Side};
-use crate::local::{Look, look, look_through};
+use crate::local::Look;
 use crate::place::Location;
 
 /// Steps that may wait for the engine.
@@ -131,11 +132,9 @@ impl Planner {
     async fn look_at_ends(&self, ends: &Ends) -> Result<(Attributes, Option<Target>), Failure> {
         let remote = &self.context.remote;
         match ends {
-            Ends::Up { from, links, to } => {
-                let (path, follow) = (from.clone(), *links == Links::Follow);
-                let looked =
-                    blocking(move || if follow { look_through(&path) } else { look(&path) });
-                let source = looked.await?.attributes();
+            Ends::Up { from, to } => {
+                let from = from.clone();
+                let source = blocking(move || Ok(from.open()?.attributes())).await?;
                 let target = remote.stat_if_there(to).await?;
                 Ok((source, target.map(|attributes| Target { attributes, look: None })))
             }
@@ -218,7 +217,7 @@ impl Planner {
                 return self.tell(PlanStep::Conflict(plan, target)).await;
             }
             (Decision::Ask | Decision::Compare, None) | (Decision::Unchanged, _) => {
-                Outcome::Unchanged
+                self.unchanged(&ends).await
             }
             (Decision::Skip(reason), _) => Outcome::Skipped(reason),
             (Decision::Fail(situation), _) => {
@@ -230,5 +229,18 @@ impl Planner {
             }
         };
         self.settle(from, to, Some(source), outcome).await
+    }
+
+    /// What is there already. A run that died between putting a download in its place and removing
+    /// what was there before left the latter under the staging name.
+    async fn unchanged(&self, ends: &Ends) -> Outcome {
+        if let Ends::Down { from, to, .. } = ends
+            && self.context.keys.are_continued()
+            && !self.options.dry_run
+            && let Err(failure) = discard(&self.context, from, to).await
+        {
+            return Outcome::Failed(failure);
+        }
+        Outcome::Unchanged
     }
 }

@@ -17,7 +17,7 @@ use crate::local::{Found, Item, Walk, look, look_through};
 use crate::place::{Location, shown};
 use crate::transfer::command::{self, Links, Source};
 use crate::transfer::event::{Outcome, SkipReason};
-use crate::transfer::item::{Ends, FolderPlan, FolderTarget, local_below};
+use crate::transfer::item::{Ends, FolderPlan, FolderTarget, LocalSource, local_below};
 use crate::transfer::job::blocking;
 
 /// Things that the walk may be ahead of the decisions.
@@ -39,7 +39,7 @@ pub(super) async fn plan(
     };
     let mut names = std::collections::HashSet::new();
     for (start, look) in starts.into_iter().zip(looks) {
-        let from = Location::Local(start.from.clone());
+        let from = Location::Local(start.from.to_path_buf());
         let to = Location::Remote(start.to.clone());
         let twice = !start.contents && !names.insert(start.to.clone());
         match look {
@@ -56,7 +56,7 @@ pub(super) async fn plan(
 
 /// A source and where it goes.
 struct Start {
-    from: PathBuf,
+    from: Arc<Path>,
     to: RemotePath,
     contents: bool,
     is_file: bool,
@@ -106,7 +106,7 @@ async fn starts(
         };
         match (to, looked) {
             (Ok(to), Ok(look)) => starts.push(Start {
-                from: source.path,
+                from: source.path.into(),
                 to,
                 contents: source.contents,
                 is_file: look.kind != EntryKind::Folder,
@@ -168,11 +168,10 @@ impl Walking<'_> {
             Found::File(item) => {
                 let Some(there) = self.target(&item.below, listings).await? else { return Ok(()) };
                 let Some(to) = self.to(&item.below).await? else { return Ok(()) };
-                let ends = Ends::Up {
-                    from: self.from(&item.below),
-                    links: self.planner.options.links,
-                    to,
-                };
+                let links = self.planner.options.links;
+                let from =
+                    LocalSource::new(Arc::clone(&self.start.from), item.below.clone(), links);
+                let ends = Ends::Up { from, to };
                 let target = there.map(|attributes| Target { attributes, look: None });
                 self.planner.file(item.attributes(), ends, target).await
             }
@@ -268,7 +267,7 @@ impl Walking<'_> {
     }
 
     fn from(&self, below: &RemotePath) -> PathBuf {
-        if below.is_home() { self.start.from.clone() } else { join(&self.start.from, below) }
+        if below.is_home() { self.start.from.to_path_buf() } else { join(&self.start.from, below) }
     }
 }
 

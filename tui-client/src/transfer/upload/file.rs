@@ -11,7 +11,6 @@
 //!
 //! Invariant: a commit names the root by our own hashing of a source that stood still.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -28,10 +27,9 @@ use crate::failure::{Failure, Side, Situation};
 use crate::local::{Source, numbered};
 use crate::place::{Location, shown};
 use crate::remote::{CallError, persist_on};
-use crate::transfer::command::Links;
 use crate::transfer::decide::Replace;
 use crate::transfer::event::{Outcome, Phase};
-use crate::transfer::item::{Ends, FilePlan, Settled};
+use crate::transfer::item::{Ends, FilePlan, LocalSource, Settled};
 use crate::transfer::job::{Context, Control, blocking};
 
 /// How often a source that changes is read again before it is given up.
@@ -47,14 +45,13 @@ pub(in crate::transfer) async fn upload_file(
     control: &Control,
     plan: &FilePlan,
 ) -> Settled {
-    let Ends::Up { from, links, to } = &plan.ends else {
+    let Ends::Up { from, to } = &plan.ends else {
         unreachable!("the engine gives uploads to this job");
     };
     let mut upload = Upload {
         context,
         control,
         from,
-        links: *links,
         to: to.clone(),
         replace: &plan.replace,
         source: plan.source.clone(),
@@ -74,8 +71,7 @@ pub(in crate::transfer) async fn upload_file(
 struct Upload<'a> {
     context: &'a Context,
     control: &'a Control,
-    from: &'a Path,
-    links: Links,
+    from: &'a LocalSource,
     to: RemotePath,
     replace: &'a Replace,
     source: Attributes,
@@ -87,8 +83,8 @@ impl Upload<'_> {
             self.to = free_remote_name(self.context, &self.to).await?;
         }
         for _ in 0..SOURCE_TRIES {
-            let (path, links) = (self.from.to_owned(), self.links);
-            let source = Arc::new(blocking(move || Source::open(&path, links)).await?);
+            let from = self.from.clone();
+            let source = Arc::new(blocking(move || from.open()).await?);
             self.source = source.attributes();
             match self.carry(&source).await {
                 Ok(root) => return Ok(root),
@@ -102,7 +98,7 @@ impl Upload<'_> {
                 }
             }
         }
-        let failure = Failure::new(Situation::SourceChanged(Side::Local), shown(self.from));
+        let failure = Failure::new(Situation::SourceChanged(Side::Local), shown(&self.from.path()));
         self.give_up_if_useless(&failure).await;
         Err(failure)
     }
@@ -112,8 +108,7 @@ impl Upload<'_> {
     }
 
     fn key(&self) -> UploadKey {
-        use std::os::unix::ffi::OsStrExt;
-        self.context.keys.upload_key(self.from.as_os_str().as_bytes(), &self.to.to_bytes())
+        self.context.keys.upload_key(&self.from.to_bytes(), &self.to.to_bytes())
     }
 
     /// Carries a source that should stand still.
@@ -176,7 +171,7 @@ impl Upload<'_> {
         let session = self.context.worker_session(first, worker).await;
         let session = session.map_err(|error| match error {
             CallError::Lost => Setback::Lost,
-            other => Setback::Failed(other.about(shown(self.from))),
+            other => Setback::Failed(other.about(shown(&self.from.path()))),
         })?;
         let Some(session) = session else { return Ok(()) };
         while let Some(stripe) = sending.rows.take_stripe() {

@@ -13,10 +13,9 @@ use sampan_protocol::message::{self, Pack, PackMemberKind, PackResult};
 use sampan_protocol::{Attributes, ChangeKey, Root};
 
 use crate::failure::{Failure, Side, Situation};
-use crate::local::Source;
 use crate::remote::{CallError, Session, persist, refused};
 use crate::transfer::event::{Outcome, Phase};
-use crate::transfer::item::{Ends, FilePlan, FolderPlan, FolderTarget, Settled};
+use crate::transfer::item::{Ends, FilePlan, FolderPlan, FolderTarget, LocalSource, Settled};
 use crate::transfer::job::{Context, Control, blocking};
 
 /// How often a file that changes is read again before it is given up.
@@ -160,12 +159,12 @@ impl Gathering {
     }
 
     fn add_file(&mut self, mut plan: FilePlan) {
-        let Ends::Up { from, links, to } = &plan.ends else {
+        let Ends::Up { from, to } = &plan.ends else {
             unreachable!("the engine gives uploads to this job");
         };
-        let (from, links, to) = (from.clone(), *links, to.clone());
+        let (from, to) = (from.clone(), to.clone());
         let start = self.body.len();
-        let read = self.read(&from, links);
+        let read = self.read(&from);
         match read {
             Ok(Read::Whole(source, root)) => {
                 let kind = PackMemberKind::File {
@@ -190,13 +189,9 @@ impl Gathering {
         }
     }
 
-    fn read(
-        &mut self,
-        from: &std::path::Path,
-        links: crate::transfer::command::Links,
-    ) -> Result<Read, Failure> {
+    fn read(&mut self, from: &LocalSource) -> Result<Read, Failure> {
         for _ in 0..SOURCE_TRIES {
-            let source = Source::open(from, links)?;
+            let source = from.open()?;
             let attributes = source.attributes();
             if attributes.size > MAX_PACK_MEMBER_BYTES {
                 return Ok(Read::Grown(attributes));
@@ -219,7 +214,7 @@ impl Gathering {
             }
             self.body.truncate(start);
         }
-        Err(Failure::new(Situation::SourceChanged(Side::Local), crate::place::shown(from)))
+        Err(Failure::new(Situation::SourceChanged(Side::Local), crate::place::shown(&from.path())))
     }
 
     fn push(&mut self, member: message::PackMember) {

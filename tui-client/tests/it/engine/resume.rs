@@ -189,6 +189,33 @@ async fn a_repeated_download_finishes_and_notices_what_was_altered() {
     }
 }
 
+/// A run that died after a download took its place, before what was there was removed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_clears_away_what_a_run_left_beside_a_finished_download() {
+    let rig = Rig::start().await;
+    let there = rig.home().join("file");
+    fs::write(&there, noise(6, 64 << 20)).unwrap();
+    let target = rig.local("target");
+    let route = || down("file", false, &target, true);
+    let remote = rig.remote().await;
+    let mut run = Run::with(remote, rig.journal("again"), PACED, route(), Options::default());
+    run.until_moved(32 * MIB).await;
+    run.stop().await;
+    let staged = fs::read_dir(&target).unwrap().next().unwrap().unwrap().path();
+    fs::copy(&there, target.join("file")).unwrap();
+    let times =
+        fs::FileTimes::new().set_modified(fs::metadata(&there).unwrap().modified().unwrap());
+    fs::File::options().write(true).open(target.join("file")).unwrap().set_times(times).unwrap();
+
+    let remote = rig.remote().await;
+    let mut run = Run::begin(remote, rig.journal("again"), route(), Options::default());
+    let told = run.finish().await;
+    run.stop().await;
+    assert_eq!((told.summary.moved, told.summary.unchanged), (0, 1));
+    assert!(!staged.exists());
+    assert_eq!(fs::read_dir(&target).unwrap().count(), 1);
+}
+
 /// What an interrupted run reserved is its own: the repeat needs no room twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeat_is_not_refused_for_what_it_reserved_itself() {
