@@ -267,6 +267,12 @@ impl fmt::Display for Account {
 }
 
 impl Account {
+    /// The home as an operand to be typed. `USER@HOST:PORT` would be a path that is called like a
+    /// port, so that only the usual port has the short form.
+    pub fn operand(&self) -> String {
+        if self.server.port == DEFAULT_PORT { self.to_string() } else { format!("sampan://{self}") }
+    }
+
     /// `sampan://USER@HOST[:PORT]/PATH`, through the escaper.
     pub fn show(&self, path: &RemotePath) -> String {
         format!("sampan://{self}{path}")

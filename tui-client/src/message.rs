@@ -25,7 +25,7 @@ pub struct Message {
 impl Message {
     /// The message for `failure`. `account` makes the commands in it ready to be typed.
     pub fn of(failure: &Failure, account: Option<&Account>) -> Self {
-        let account = account.map(ToString::to_string);
+        let account = account.map(Account::operand);
         let place = account.as_deref().unwrap_or("USER@HOST");
         Self {
             subject: failure.subject.clone(),

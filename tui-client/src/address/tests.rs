@@ -35,6 +35,16 @@ fn every_form_of_a_place() {
 }
 
 #[test]
+fn an_account_as_an_operand_is_read_back_as_the_same_home() {
+    for written in ["anna@host", "sampan://anna@host:99", "anna@[::1]", "sampan://anna@[::1]:99"] {
+        let account = place(written).unwrap().account;
+        assert_eq!(account.operand(), written);
+        let again = place(&account.operand()).unwrap();
+        assert_eq!((again.account, again.written), (account, vec![]));
+    }
+}
+
+#[test]
 fn what_is_no_place_says_why() {
     use AddressError as E;
     let shown = |text: &str| text.to_owned();

@@ -118,7 +118,8 @@ fn over_quota_ends_with_6_before_the_first_byte() {
     assert_eq!((ended.code, failed.len()), (6, 1), "{ended:?}");
     assert_eq!(failed[0]["code"], 6);
     assert_eq!(of_kind(&events, "summary")[0]["moved"], 0);
-    put(&ada, here.path(), &["big", &ada.place("")]).failed(6, &["quota", "1.50 MB", "sampan df"]);
+    put(&ada, here.path(), &["big", &ada.place("")])
+        .failed(6, &["quota", "1.50 MB", "`sampan df sampan://ada@"]);
     assert_eq!(fs::read_dir(ada.home()).unwrap().count(), 0);
     let df = ada.program.run(["df", "--json", &ada.place("")]);
     let df: Value = serde_json::from_str(df.succeeded()).unwrap();

@@ -160,7 +160,9 @@ fn quota_and_use_are_shown_and_files_beyond_it_refused() {
     let ada = server.limited_user("ada", limits);
     let place = |path: &str| ada.place(path);
     ada.program.run(["mkdir", &place("a"), &place("b")]).succeeded();
-    ada.program.run(["mkdir", &place("c")]).failed(6, &["number of files", "sampan df ada@"]);
+    ada.program
+        .run(["mkdir", &place("c")])
+        .failed(6, &["number of files", "sampan df sampan://ada@"]);
     let df = ada.program.run(["df", "--json", &place("")]);
     assert_eq!(
         df.succeeded(),

@@ -76,7 +76,7 @@ pub fn password_of(account: &Account) -> String {
 
 /// The key did not let in; the password is asked for next.
 pub fn key_refused(account: &Account) -> String {
-    format!("the key of {account} is refused; `sampan login {account}` enrols it again")
+    format!("the key of {account} is refused; `sampan login {}` enrols it again", account.operand())
 }
 
 /// A password that is no UTF-8. `source` is a variable or a file.
@@ -160,7 +160,10 @@ pub fn no_upload_id(written: &OsStr) -> String {
 
 /// `login` is done.
 pub fn logged_in(account: &Account) -> String {
-    format!("a key of this machine is enrolled for {account}; `sampan logout {account}` revokes it")
+    format!(
+        "a key of this machine is enrolled for {account}; `sampan logout {}` revokes it",
+        account.operand()
+    )
 }
 
 /// `logout` is done.
@@ -170,7 +173,10 @@ pub fn logged_out(account: &Account) -> String {
 
 /// `logout` without a key.
 pub fn no_key(account: &Account) -> String {
-    format!("there is no key of this machine for {account}; `sampan login {account}` enrols one")
+    format!(
+        "there is no key of this machine for {account}; `sampan login {}` enrols one",
+        account.operand()
+    )
 }
 
 /// `forget` is done.
