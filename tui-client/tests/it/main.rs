@@ -7,6 +7,7 @@ mod commands;
 mod contact;
 mod demo;
 mod engine;
+mod impostor;
 mod program;
 mod server;
 mod terminal;
