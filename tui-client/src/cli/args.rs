@@ -6,15 +6,19 @@
 
 #![expect(clippy::struct_excessive_bools, reason = "flags are bools")]
 
+mod carry;
+mod time;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use sampan_protocol::ByteSize;
+use clap::{Args, Parser, Subcommand};
 use sampan_protocol::transport::Fingerprint;
 
-use crate::transfer::{Links, OnConflict};
+pub(super) use self::carry::{Get, Put, TransferOptions};
+pub(super) use self::time::Patience;
+use self::time::{parse_patience, parse_timeout};
 
 /// Carries files between your machine and your server, from a terminal.
 ///
@@ -144,69 +148,6 @@ pub(super) struct Ls {
     pub(super) link: LinkOptions,
 }
 
-/// `put`.
-#[derive(Args, Debug)]
-pub(super) struct Put {
-    /// Files and folders here; DIR/. means what is in it
-    #[arg(required = true, value_name = "LOCAL")]
-    pub(super) sources: Vec<OsString>,
-    /// Where to; a trailing / means a folder
-    #[arg(required = true, value_name = "PLACE")]
-    pub(super) target: OsString,
-    /// What to do with links: skip each by name, follow to what they point to, or fail
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t = LinksChoice::Skip)]
-    pub(super) links: LinksChoice,
-    /// How to carry.
-    #[command(flatten)]
-    pub(super) transfer: TransferOptions,
-    /// How to connect.
-    #[command(flatten)]
-    pub(super) link: LinkOptions,
-}
-
-/// `get`.
-#[derive(Args, Debug)]
-pub(super) struct Get {
-    /// Files and folders on the server, then where to here; one place alone comes into `.`
-    #[arg(required = true, value_name = "PLACE… [LOCAL]", num_args = 1..)]
-    pub(super) operands: Vec<OsString>,
-    /// Do not wait until the files are safe on this machine's disk
-    #[arg(long)]
-    pub(super) no_flush: bool,
-    /// How to carry.
-    #[command(flatten)]
-    pub(super) transfer: TransferOptions,
-    /// How to connect.
-    #[command(flatten)]
-    pub(super) link: LinkOptions,
-}
-
-/// What `put` and `get` share.
-#[derive(Args, Clone, Debug)]
-pub(super) struct TransferOptions {
-    /// What to do with a target that exists and differs [default: ask on a terminal, else fail]
-    #[arg(long, value_name = "WHAT", value_enum)]
-    pub(super) on_conflict: Option<ConflictChoice>,
-    /// At most so many bytes a second, such as 500k or 2MiB
-    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
-    pub(super) limit: Option<u64>,
-    /// Connections for bulk data
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
-    pub(super) connections: Option<u16>,
-    /// Compare contents instead of size and time
-    #[arg(long)]
-    pub(super) checksum: bool,
-    /// Only say what would be carried
-    #[arg(long)]
-    pub(super) dry_run: bool,
-    /// No bars, and say only what failed
-    #[arg(long)]
-    pub(super) quiet: bool,
-    /// One JSON object an event
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
 /// `mkdir`.
 #[derive(Args, Debug)]
 pub(super) struct Mkdir {
@@ -328,104 +269,6 @@ pub(super) struct Demo {
     pub(super) keep: Option<PathBuf>,
 }
 
-/// `--on-conflict`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum ConflictChoice {
-    /// Ask on the terminal
-    Ask,
-    /// Replace it
-    Overwrite,
-    /// Leave it
-    Skip,
-    /// Replace it if it is older
-    Newer,
-    /// Keep both, the new one as `NAME (2).EXT`
-    Rename,
-    /// Count it as failed
-    Fail,
-}
-
-impl From<ConflictChoice> for OnConflict {
-    fn from(choice: ConflictChoice) -> Self {
-        match choice {
-            ConflictChoice::Ask => Self::Ask,
-            ConflictChoice::Overwrite => Self::Overwrite,
-            ConflictChoice::Skip => Self::Skip,
-            ConflictChoice::Newer => Self::Newer,
-            ConflictChoice::Rename => Self::Rename,
-            ConflictChoice::Fail => Self::Fail,
-        }
-    }
-}
-
-/// `--links`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum LinksChoice {
-    /// Name and count them
-    Skip,
-    /// Carry what they point to
-    Follow,
-    /// Count them as failed
-    Fail,
-}
-
-impl From<LinksChoice> for Links {
-    fn from(choice: LinksChoice) -> Self {
-        match choice {
-            LinksChoice::Skip => Self::Skip,
-            LinksChoice::Follow => Self::Follow,
-            LinksChoice::Fail => Self::Fail,
-        }
-    }
-}
-
-/// How long a lost connection is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// So long without progress; zero: not at all.
-    For(Duration),
-    /// For ever.
-    Forever,
-}
-
-/// Units of time: the longer suffix before the one that it ends with.
-const UNITS: [(&str, f64); 5] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("", 1.0)];
-
-fn parse_duration(written: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{written}` is no time; write seconds, or such as 500ms, 30s, 10m, 1h");
-    let (number, factor) = UNITS
-        .iter()
-        .find_map(|(unit, factor)| Some((written.strip_suffix(unit)?, factor)))
-        .ok_or_else(wrong)?;
-    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return Err(wrong());
-    }
-    let number: f64 = number.parse().map_err(|_| wrong())?;
-    Duration::try_from_secs_f64(number * factor).map_err(|_| wrong())
-}
-
-fn parse_timeout(written: &str) -> Result<Duration, String> {
-    match parse_duration(written)? {
-        Duration::ZERO => Err("no time at all is too short for any server".to_owned()),
-        time => Ok(time),
-    }
-}
-
-fn parse_patience(written: &str) -> Result<Patience, String> {
-    match written {
-        "forever" => Ok(Patience::Forever),
-        time => parse_duration(time).map(Patience::For),
-    }
-}
-
-fn parse_rate(written: &str) -> Result<u64, String> {
-    match written.parse::<ByteSize>() {
-        Ok(ByteSize(0)) => Err("at no bytes a second nothing would ever arrive".to_owned()),
-        Ok(ByteSize(bytes)) => Ok(bytes),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -502,25 +345,5 @@ mod tests {
         for words in [&["--help"][..], &["--version"], &["put", "--help"]] {
             assert_eq!(parse(words).unwrap_err().exit_code(), 0, "{words:?}");
         }
-    }
-
-    #[test]
-    fn times_are_read() {
-        let cases = [("10", 10.0), ("0", 0.0), ("2.5s", 2.5), ("250ms", 0.25), ("10m", 600.0)];
-        for (written, seconds) in cases {
-            assert_eq!(parse_duration(written), Ok(Duration::from_secs_f64(seconds)), "{written}");
-        }
-        for written in ["", "s", "-1", "1d", "1e9", "inf", "NaN", "1.2.3", "99999999999999999999h"]
-        {
-            assert!(parse_duration(written).is_err(), "{written}");
-        }
-        assert_eq!(parse_patience("forever"), Ok(Patience::Forever));
-        assert_eq!(parse_patience("0"), Ok(Patience::For(Duration::ZERO)));
-    }
-
-    #[test]
-    fn rates_are_sizes() {
-        assert_eq!(parse_rate("2MiB"), Ok(2 << 20));
-        assert_eq!(parse_rate("500k"), Ok(500_000));
     }
 }

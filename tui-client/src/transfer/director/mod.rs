@@ -12,6 +12,8 @@
 //! it starts is in `plans` or `jobs` and ends with it.
 
 mod batch;
+mod cancel;
+mod conflicts;
 mod fits;
 mod folders;
 mod jobs;
@@ -30,12 +32,12 @@ use tokio_util::sync::CancellationToken;
 use self::batch::{BatchState, Hold};
 use self::jobs::{JobEnd, Work};
 use self::running::Running;
-use super::command::{Batch, BatchId, Command, ItemId, Resolution};
-use super::decide::{Decision, Replace, policy_of, resolve};
-use super::event::{Event, Outcome, SkipReason};
-use super::item::{Ends as FileEnds, FilePlan, Settled};
+use super::command::{Batch, BatchId, Command, ItemId};
+use super::decide::Replace;
+use super::event::{Event, Outcome};
+use super::item::{FilePlan, Settled};
 use super::job::Context;
-use super::plan::{PlanStep, STEPS, Steps, Target, plan, plan_again};
+use super::plan::{PlanStep, STEPS, Steps, Target, plan};
 use super::saved;
 use super::upload::PackMember;
 use crate::place::Location;
@@ -337,85 +339,6 @@ impl Director {
         }
     }
 
-    fn conflict(&mut self, id: BatchId, plan: FilePlan, target: Target) {
-        let Some(batch) = self.batches.get_mut(&id) else { return };
-        batch.pending += 1;
-        let answered = batch.answered;
-        let item = self.next_item();
-        if let Some(answer) = answered {
-            self.decided(id, item, plan, &target, answer);
-            return;
-        }
-        self.outbox.push_back(Event::Conflict {
-            batch: id,
-            item,
-            from: (plan.ends.from(), plan.source.clone()),
-            to: (plan.ends.to(), target.attributes.clone()),
-        });
-        self.parked.insert(item, (id, plan, target));
-    }
-
-    fn resolve(&mut self, item: ItemId, answer: Resolution, whole_batch: bool) {
-        let Some((id, plan, target)) = self.parked.remove(&item) else { return };
-        self.decided(id, item, plan, &target, answer);
-        if !whole_batch {
-            return;
-        }
-        if let Some(batch) = self.batches.get_mut(&id) {
-            batch.answered = Some(answer);
-            batch.options.on_conflict = policy_of(answer);
-        }
-        let others: Vec<_> = self
-            .parked
-            .iter()
-            .filter(|(_, parked)| parked.0 == id)
-            .map(|(item, _)| *item)
-            .collect();
-        for other in others {
-            if let Some((id, plan, target)) = self.parked.remove(&other) {
-                self.decided(id, other, plan, &target, answer);
-            }
-        }
-    }
-
-    /// A conflict has its answer.
-    fn decided(
-        &mut self,
-        id: BatchId,
-        item: ItemId,
-        mut plan: FilePlan,
-        target: &Target,
-        answer: Resolution,
-    ) {
-        if let Some(batch) = self.batches.get_mut(&id) {
-            batch.pending -= 1;
-        }
-        match resolve(answer, &plan.source, &target.attributes) {
-            Decision::Send(replace) => {
-                if let FileEnds::Down { victim, .. } = &mut plan.ends {
-                    *victim = target.look.map(|look| look.identity);
-                }
-                if matches!(replace, Replace::This(_)) {
-                    plan.credit = target.attributes.size;
-                }
-                plan.replace = replace;
-                if let Some(batch) = self.batches.get_mut(&id) {
-                    batch.totals.files += 1;
-                    batch.totals.bytes += plan.source.size;
-                    batch.totals_told = false;
-                }
-                self.ready(id, plan);
-            }
-            Decision::Skip(reason) => {
-                let settled = settled(&plan, Outcome::Skipped(reason));
-                self.finished(id, item, settled);
-            }
-            Decision::Unchanged | Decision::Ask | Decision::Compare | Decision::Fail(_) => {
-                unreachable!("an answer sends or skips")
-            }
-        }
-    }
-
     /// An item is done with.
     fn finished(&mut self, id: BatchId, item: ItemId, settled: Settled) {
         let Settled { from, to, source, outcome } = settled;
@@ -423,78 +346,6 @@ impl Director {
             batch.count(item, source.as_ref(), &to, &outcome);
         }
         self.outbox.push_back(Event::Finished { batch: id, item, from, to, source, outcome });
-    }
-
-    fn cancel_batch(&mut self, id: BatchId) {
-        let Some(batch) = self.batches.get_mut(&id) else { return };
-        if let Some(plan) = batch.plan.take() {
-            plan.abort();
-        }
-        batch.cancelled = true;
-        batch.planned();
-        batch.hold = Hold::Free;
-        batch.cancel.cancel();
-        let held: Vec<_> = batch.held.drain(..).collect();
-        let gathered = batch.take_pack();
-        let (queued, kept): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.queue).into_iter().partition(|work| work.1 == id);
-        self.queue = kept;
-        let waiting = queued.into_iter().map(|(item, _, work)| (item, work)).chain(held);
-        for (item, work) in waiting.collect::<Vec<_>>() {
-            self.drop_work(id, item, work);
-        }
-        if !gathered.is_empty() {
-            let item = self.next_item();
-            if let Some(batch) = self.batches.get_mut(&id) {
-                batch.pending += 1;
-            }
-            self.drop_work(id, item, Work::Pack(gathered));
-        }
-        let parked: Vec<_> = self
-            .parked
-            .iter()
-            .filter(|(_, parked)| parked.0 == id)
-            .map(|(item, _)| *item)
-            .collect();
-        for item in parked {
-            self.cancel_item(item);
-        }
-    }
-
-    fn cancel_item(&mut self, item: ItemId) {
-        if let Some(running) = self.running.get(&item) {
-            running.cancel.cancel();
-        } else if let Some(at) = self.queue.iter().position(|work| work.0 == item) {
-            if let Some((item, id, work)) = self.queue.remove(at) {
-                self.drop_work(id, item, work);
-            }
-        } else if let Some((id, plan, _)) = self.parked.remove(&item) {
-            self.drop_work(id, item, Work::File(plan));
-        }
-    }
-
-    /// Work that is not begun any more.
-    fn drop_work(&mut self, id: BatchId, item: ItemId, work: Work) {
-        if let Some(batch) = self.batches.get_mut(&id) {
-            batch.pending -= 1;
-        }
-        for plan in work.files() {
-            let settled = settled(&plan, Outcome::Skipped(SkipReason::Cancelled));
-            self.finished(id, item, settled);
-        }
-    }
-
-    fn retry(&mut self, item: ItemId) {
-        let found = self.batches.iter_mut().find_map(|(id, batch)| {
-            batch.take_failed(item).map(|files| (*id, batch.options.clone(), files))
-        });
-        let Some((id, options, files)) = found else { return };
-        if let Some(batch) = self.batches.get_mut(&id) {
-            batch.reopen();
-        }
-        let again =
-            plan_again(Arc::clone(&self.context), id, options, files, self.step_sender.clone());
-        self.plans.spawn(again);
     }
 
     /// Batches that have nothing left to do get their last steps, and their summary.
