@@ -16,7 +16,7 @@
 //! account's generation is read for the last time, so that no new password can slip between.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use sampan_protocol::escape::escaped_text;
 use sampan_protocol::frame::Frame;
@@ -174,10 +174,11 @@ impl Login<'_> {
         if name.as_ref().is_some_and(|name| name.as_str() != user) {
             return Err(refused(Why::OtherUser));
         }
-        if let Some(wait) = self.shared.throttle.wait(&user, self.origin, Instant::now()) {
+        let shared = self.shared;
+        let attempt = shared.throttle.begin(&user, self.origin).await.map_err(|wait| {
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            return Err(LoginFailed::Throttled { user, wait_ms });
-        }
+            LoginFailed::Throttled { user: user.clone(), wait_ms }
+        })?;
 
         // A name that no account can have takes the same way.
         let account = self.shared.accounts.find(&user).await?.filter(|known| !known.disabled);
@@ -190,14 +191,18 @@ impl Login<'_> {
         self.answer(&HelloAnswer { version: PROTOCOL_VERSION, challenge, welcome: None }).await?;
 
         let proof: ScramProof = self.next().await?;
-        let accepted = challenged.finish(&proof.client_final, &self.exporter).map_err(|error| {
-            self.shared.throttle.failed(&user, self.origin, Instant::now());
-            refused(error.into())
-        })?;
+        let accepted = match challenged.finish(&proof.client_final, &self.exporter) {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                attempt.failed();
+                return Err(refused(error.into()));
+            }
+        };
         let (Some(account), Some(name)) = (account, name) else {
+            attempt.failed();
             return Err(refused(Why::Scram(LoginRefused::NotProved)));
         };
-        self.shared.throttle.succeeded(&user, self.origin);
+        attempt.succeeded();
         let admitted = self.admit(account, name).await?;
         let welcome = self.welcome(&admitted.name);
         let server_final = ByteBuf::from(accepted.into_server_final());

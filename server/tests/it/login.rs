@@ -139,6 +139,39 @@ async fn failures_cost_time_whoever_is_tried() {
     server.finish().await;
 }
 
+/// Whoever guesses at many connections at once gets no more tries than in turn.
+#[tokio::test]
+async fn guesses_at_once_cost_as_much_as_guesses_in_turn() {
+    let server = TestServer::start().await;
+    server.add("anna").await;
+    for user in ["nobody", "anna"] {
+        let guess = async || {
+            let mut peer = Peer::connect(&server).await;
+            peer.log_in(user, "guess").await.unwrap_err().code
+        };
+        let guesses = futures_util::future::join_all((0..32).map(|_| guess())).await;
+        let tried = guesses.iter().filter(|code| **code == ErrorCode::LOGIN_REFUSED).count();
+        let waiting = guesses.iter().filter(|code| **code == ErrorCode::BUSY).count();
+        // Four are free; on a slow machine the first waits are over before all have asked.
+        assert!((4..=8).contains(&tried), "{tried} tries");
+        assert_eq!(tried + waiting, guesses.len(), "{guesses:?}");
+    }
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn many_good_logins_at_once_all_succeed() {
+    let server = TestServer::start().await;
+    server.add("anna").await;
+    let login = async || {
+        let mut peer = Peer::connect(&server).await;
+        peer.log_in("anna", PASSWORD).await.map(|_| ())
+    };
+    let logins = futures_util::future::join_all((0..32).map(|_| login())).await;
+    assert!(logins.iter().all(Result::is_ok), "{logins:?}");
+    server.finish().await;
+}
+
 /// HARDENING S14: a proof made for one connection is worth nothing on another.
 #[tokio::test]
 async fn s14_a_relayed_proof_is_refused() {
