@@ -11,7 +11,7 @@ use crate::config::Bounds;
 use crate::session::Sessions;
 use crate::shutdown::Shutdown;
 use crate::store::{AccountId, Accounts, Store};
-use crate::telemetry::OpenUploads;
+use crate::telemetry::{OpenReads, OpenUploads};
 
 /// One server's state, apart from its sockets.
 pub(crate) struct Shared {
@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) login_secret: [u8; 32],
     /// Uploads whose end is to be logged.
     pub(crate) uploads: OpenUploads,
+    /// Files whose reading was logged.
+    pub(crate) reads: OpenReads,
     /// When to stop.
     pub(crate) shutdown: Shutdown,
     /// Since when it runs.

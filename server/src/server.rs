@@ -20,7 +20,7 @@ use crate::shutdown::Shutdown;
 use crate::state::{DataFolder, DataLock, StateError};
 use crate::store::local::{LocalOptions, LocalStore, OpenError};
 use crate::store::{Accounts, Store, StoreError};
-use crate::telemetry::OpenUploads;
+use crate::telemetry::{OpenReads, OpenUploads};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +121,7 @@ pub async fn start(
         session_keys: SessionKeys::default(),
         throttle: Throttle::default(),
         uploads: OpenUploads::default(),
+        reads: OpenReads::default(),
         shutdown: Shutdown::default(),
         started: Instant::now(),
     });

@@ -6,9 +6,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use sampan_protocol::{RemotePath, UploadId};
+use sampan_protocol::{RemotePath, UploadId, Version};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
@@ -81,9 +81,64 @@ impl OpenUploads {
     }
 }
 
+/// Files that are being read, so that a file is one line however many requests fetch it. The line is
+/// due at the beginning, for nobody tells the server which request is the last.
+#[derive(Debug, Default)]
+pub(crate) struct OpenReads {
+    rows: Mutex<HashMap<(AccountId, RemotePath, Version), Instant>>,
+}
+
+/// Files that are remembered, of all accounts; beyond, a file may have more than one line.
+const MAX_OPEN_READS: usize = 4096;
+/// What was not asked for during this is a transfer of its own when it is asked for again.
+const READ_GAP: Duration = Duration::from_mins(10);
+
+impl OpenReads {
+    /// Blocks from `first` on are asked for; says whether a transfer begins with that: at a file's
+    /// beginning, or where nobody has read for long.
+    pub(crate) fn begins(
+        &self,
+        account: AccountId,
+        path: &RemotePath,
+        version: &Version,
+        first: u64,
+        now: Instant,
+    ) -> bool {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        if rows.len() >= MAX_OPEN_READS {
+            rows.retain(|_, last| now.saturating_duration_since(*last) < READ_GAP);
+            if rows.len() >= MAX_OPEN_READS {
+                rows.clear();
+            }
+        }
+        let before = rows.insert((account, path.clone(), version.clone()), now);
+        let is_new = before.is_none_or(|last| now.saturating_duration_since(last) >= READ_GAP);
+        first == 0 || is_new
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_read_in_many_requests_has_one_line() {
+        let (reads, start) = (OpenReads::default(), Instant::now());
+        let (anna, home) = (AccountId(1), RemotePath::home());
+        let begins = |version: &[u8], first, now| {
+            reads.begins(anna, &home, &Version::new(version).unwrap(), first, now)
+        };
+        assert!(begins(b"1", 0, start));
+        assert!(!begins(b"1", 8, start) && !begins(b"1", 16, start));
+        assert!(begins(b"1", 0, start), "read again from its beginning");
+        assert!(begins(b"2", 8, start), "a resumed one");
+        assert!(!begins(b"2", 16, start + READ_GAP / 2));
+        assert!(begins(b"2", 24, start + 2 * READ_GAP));
+        for number in 0..2 * MAX_OPEN_READS as u64 {
+            begins(&number.to_le_bytes(), 8, start);
+        }
+        assert!(reads.rows.lock().unwrap().len() <= MAX_OPEN_READS);
+    }
 
     #[test]
     fn uploads_are_remembered_within_bounds() {

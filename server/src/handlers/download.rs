@@ -34,15 +34,16 @@ pub(crate) async fn read(
     let (started, mut bytes) = (Instant::now(), 0);
     let (store, account) = (context.store(), context.account());
     let mut pieces = store.read(account, &path, &version, first, count).await?;
+    if context.shared.reads.begins(account, &path, &version, first, started) {
+        tracing::info!(%path, first, "downloading");
+    }
     while let Some(piece) = pieces.recv().await {
         let store::ReadPiece { block, offset, bytes: body, hash } = piece?;
         bytes += body.len() as u64;
         answers.send(Answer { args: ReadPiece { block, offset, hash }, body }).await?;
     }
-    if count > 0 {
-        let seconds = started.elapsed().as_secs_f64();
-        tracing::info!(%path, first, bytes, seconds, "read");
-    }
+    let seconds = started.elapsed().as_secs_f64();
+    tracing::debug!(%path, first, bytes, seconds, "read");
     Ok(ReadPiece { block: first.saturating_add(count), offset: 0, hash: None }.into())
 }
 
@@ -102,7 +103,7 @@ pub(crate) async fn read_pack(
         }
     }
     let seconds = started.elapsed().as_secs_f64();
-    tracing::info!(files = count, bytes = total, seconds, "read small files");
+    tracing::info!(files = count, bytes = total, seconds, "downloaded small files");
     Ok(page.into_answer())
 }
 
