@@ -10,10 +10,10 @@ pub const PASSWORD_ITERATIONS: u32 = MIN_SCRAM_ITERATIONS;
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordRefused {
     /// Nothing was written.
-    #[error("the password is empty")]
+    #[error("the password is empty; choose another one")]
     Empty,
     /// Characters that SASLprep forbids.
-    #[error("the password cannot be used: {0}")]
+    #[error("the password cannot be used: {0}; choose another one")]
     NotPreparable(#[from] NotPreparable),
 }
 

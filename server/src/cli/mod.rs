@@ -4,6 +4,7 @@
 //! user's data folder acts as that user from here on ([`state::act_as_owner`]).
 
 mod admin;
+mod descriptors;
 mod exit;
 mod fingerprint;
 mod notify;

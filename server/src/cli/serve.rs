@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::descriptors::raise_limit;
 use super::exit::{CliError, STOPPED};
 use super::notify::{READY, STOPPING, notify};
 use super::output::print;
@@ -19,6 +20,7 @@ use crate::{listener, telemetry};
 /// hears about the first one and not about its port.
 pub(super) async fn serve(settings: &Settings) -> Result<ExitCode, CliError> {
     telemetry::start(settings.log);
+    raise_limit(&settings.bounds);
     let mut signals = Signals::catch().map_err(CliError::Runtime)?;
     let folder = DataFolder::open(&settings.data)?;
     let lock = folder.lock()?;

@@ -295,6 +295,33 @@ fn a_killed_server_is_no_obstacle() {
     drop(server);
 }
 
+/// As many files may be open as the system lets it; if that is too few, the log says so.
+#[test]
+fn the_limit_of_open_files_is_raised() {
+    for (limits, is_enough) in [("ulimit -Sn 256", true), ("ulimit -n 512", false)] {
+        let data = Data::new();
+        let line = format!("{limits}; ulimit -Hn; exec \"$@\"");
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &line, "sh", env!("CARGO_BIN_EXE_sampand"), "serve"]);
+        command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data.path());
+        command.env_remove("SAMPAND_LOG").stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let hard = lines.next().unwrap().unwrap();
+        let line = lines.next().unwrap().unwrap();
+        let serving = Serving { child, line };
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", serving.pid())).unwrap();
+        let row = limits.lines().find(|row| row.starts_with("Max open files")).unwrap();
+        let values: Vec<&str> = row.split_whitespace().skip(3).take(2).collect();
+        assert_eq!(values, [&hard, &hard]);
+        let is_enough = is_enough && hard.parse().unwrap_or(u64::MAX) >= 4000;
+        let (status, log) = serving.signal(Signal::TERM);
+        assert!(status.success());
+        assert_eq!(log.contains("open files are allowed"), !is_enough, "{log}");
+        assert_eq!(log.contains("LimitNOFILE="), !is_enough, "{log}");
+    }
+}
+
 #[test]
 fn status_with_and_without_a_server() {
     let data = Data::new();
@@ -342,8 +369,25 @@ fn wrong_usage_is_2() {
     let name = run(sampand(&["user", "add", "Anna"]), "").err;
     assert!(name.contains("`Anna` cannot be an account's name"), "{name}");
     let empty = data.run_with(&ADD, "\n");
-    assert_eq!(empty, ran(2, "", "sampand: the password is empty\n"));
+    assert_eq!(empty, ran(2, "", "sampand: the password is empty; choose another one\n"));
     assert!(!data.path().exists(), "nothing was begun");
+}
+
+/// SASLprep knows the characters of Unicode 3.2: an emoji is none of them.
+#[test]
+fn a_password_that_cannot_be_typed_everywhere_is_2() {
+    let data = Data::new();
+    let refused = ran(
+        2,
+        "",
+        "sampand: the password cannot be used: it holds a character that cannot be typed the same \
+         way everywhere, such as an emoji; choose another one\n",
+    );
+    assert_eq!(data.run_with(&ADD, "correct \u{1f40e}\n"), refused);
+    assert!(!data.path().exists(), "nothing was begun");
+    assert_eq!(data.run_with(&ADD, "correct horse\n").code, 0);
+    let passwd = ["user", "passwd", "anna", "--password-stdin"];
+    assert_eq!(data.run_with(&passwd, "bell\u{7}\n"), refused);
 }
 
 #[test]

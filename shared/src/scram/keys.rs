@@ -13,9 +13,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 pub const SALT_BYTES: usize = 16;
 
 /// A name or password holds characters that SASLprep (RFC 4013) forbids, such as control
-/// characters, or mixes writing directions.
+/// characters and all that are younger than Unicode 3.2, or mixes writing directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it holds characters that cannot be typed the same way everywhere")]
+#[error("it holds a character that cannot be typed the same way everywhere, such as an emoji")]
 pub struct NotPreparable;
 
 /// What a server asks a client to derive with.

@@ -69,6 +69,7 @@ use self::layout::Layout;
 pub use self::layout::OpenError;
 use self::purging::Purges;
 use self::staging::Sweeps;
+pub(crate) use self::uploads::LOADED_UPLOADS;
 use self::uploads::{Slot, Upload, Uploads};
 use super::{AccountId, Result, Situation, StoreError};
 

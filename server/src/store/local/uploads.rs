@@ -25,7 +25,7 @@ use crate::store::{AccountId, Result, Situation, StoreError};
 use crate::upload::{Phase, UploadState};
 
 /// Uploads kept in memory: each has two open files and at least its row of hashes.
-const LOADED: usize = 256;
+pub(crate) const LOADED_UPLOADS: usize = 256;
 
 /// An upload that is loaded.
 pub(super) struct Upload {
@@ -143,7 +143,7 @@ impl Uploads {
     /// The upload's slot; made if need be.
     pub(super) fn slot(&self, id: UploadId) -> Arc<Slot> {
         let mut slots = self.lock();
-        if slots.len() >= LOADED && !slots.contains_key(&id) {
+        if slots.len() >= LOADED_UPLOADS && !slots.contains_key(&id) {
             slots.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_idle());
         }
         let new = || Arc::new(Slot { turn: Arc::new(Semaphore::new(1)), upload: Mutex::new(None) });
