@@ -44,8 +44,21 @@ pub enum Situation {
     SecureChannel(String),
     /// The link was lost and did not come back in time.
     LinkLost,
+    /// It speaks another version of the protocol; the text is the server's, escaped.
+    OtherVersion(String),
+    /// The server takes nobody now.
+    Busy {
+        /// The server's sentence, escaped.
+        message: String,
+        /// When to come again, if it says so.
+        retry_after: Option<Duration>,
+    },
     /// Name or password are wrong, or the account is closed.
     LoginRefused,
+    /// This machine's key is not, or no longer, enrolled.
+    KeyRefused,
+    /// The password holds characters that none can hold.
+    PasswordUnusable,
     /// A password is needed, and there is nobody to ask.
     PasswordNeeded,
     /// The server did not prove that it knows the password.

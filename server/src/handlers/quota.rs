@@ -21,15 +21,25 @@ pub(crate) async fn quota(context: Context, _: QuotaRequest) -> Outcome<QuotaAns
 
 pub(crate) async fn fits(context: Context, request: Fits) -> Outcome<FitsAnswer> {
     let usage = context.store().usage(context.account()).await?;
-    Ok(FitsAnswer {
-        missing_bytes: request.bytes.saturating_sub(available_bytes(&usage)),
-        missing_entries: request.entries.saturating_sub(available_entries(&usage)),
-    })
+    Ok(missing(&usage, &request))
+}
+
+fn missing(usage: &Usage, request: &Fits) -> FitsAnswer {
+    let missing_bytes = request.bytes.saturating_sub(available_bytes(usage));
+    FitsAnswer {
+        missing_bytes,
+        missing_entries: request.entries.saturating_sub(available_entries(usage)),
+        disk_full: missing_bytes > 0 && usage.disk_free < quota_bytes(usage),
+    }
 }
 
 /// What the quota leaves or what the disk takes, whichever is less.
 fn available_bytes(usage: &Usage) -> u64 {
-    left(usage.limits.bytes, usage.used, usage.reserved).min(usage.disk_free)
+    quota_bytes(usage).min(usage.disk_free)
+}
+
+fn quota_bytes(usage: &Usage) -> u64 {
+    left(usage.limits.bytes, usage.used, usage.reserved)
 }
 
 fn available_entries(usage: &Usage) -> u64 {
@@ -61,5 +71,15 @@ mod tests {
         assert_eq!(available_bytes(&small_disk), 7);
         let unlimited = Usage { limits: QuotaLimits::default(), ..usage };
         assert_eq!((available_bytes(&unlimited), available_entries(&unlimited)), (1000, u64::MAX));
+
+        // What is missing, and whether the disk lacks it: a full disk is nobody's quota.
+        let of = |usage: &Usage, bytes| {
+            let FitsAnswer { missing_bytes, disk_full, .. } =
+                missing(usage, &Fits { bytes, entries: 0 });
+            (missing_bytes, disk_full)
+        };
+        assert_eq!([of(&usage, 30), of(&usage, 31)], [(0, false), (1, false)]);
+        assert_eq!([of(&small_disk, 7), of(&small_disk, 31)], [(0, false), (24, true)]);
+        assert_eq!([of(&unlimited, 1000), of(&unlimited, 1001)], [(0, false), (1, true)]);
     }
 }

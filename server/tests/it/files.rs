@@ -7,9 +7,9 @@ use sampan_protocol::block::{BlockIndex, Blocks, root_of_row};
 use sampan_protocol::limits::{BLOCK_BYTES, PIECE_BYTES};
 use sampan_protocol::message::{
     AbortUpload, BlockWritten, CommitUpload, Committed, Durability, Fits, List, ListUploads,
-    MemberOutcome, Mkdir, Op, OpenUpload, Pack, PackFile, PackMember, PackMemberKind, Precondition,
-    QuotaRequest, Read, ReadPack, ReadRow, Remove, Rename, SetAttributes, Stat, StatMany, Sum,
-    UploadOpened, UploadRow, WriteBlock,
+    Member, MemberOutcome, Mkdir, Op, OpenUpload, Pack, PackFile, PackMember, PackMemberKind,
+    Precondition, QuotaRequest, Read, ReadPack, ReadRow, Remove, Rename, SetAttributes, Stat,
+    StatMany, Sum, UploadOpened, UploadRow, WriteBlock,
 };
 use sampan_protocol::wire::Flags;
 use sampan_protocol::{
@@ -310,6 +310,35 @@ async fn small_files_go_up_and_down_in_packs() {
         assert!(body.is_empty());
     }
     assert_eq!(seen, 601);
+    server.finish().await;
+}
+
+/// HARDENING S10: however often a peer names a file, no more is read than fits into a pack.
+#[tokio::test]
+async fn s10_files_beyond_a_pack_are_refused_unread() {
+    let server = TestServer::start().await;
+    let mut peer = server.peer("anna").await;
+    std::fs::write(server.home("anna").join("full"), vec![7; 256 << 10]).unwrap();
+    std::fs::write(server.home("anna").join("over"), vec![7; (256 << 10) + 1]).unwrap();
+    let mut files = Vec::new();
+    for name in ["over", "full"] {
+        let version = peer.call(&Stat { path: path(name) }).await.unwrap().attributes.version;
+        let times = if name == "over" { 1 } else { 40 };
+        files.extend(vec![PackFile { path: path(name), version }; times]);
+    }
+    let pages = peer.stream(&ReadPack { files }).await.unwrap();
+    let bytes: usize = pages.iter().map(|(_, body)| body.len()).sum();
+    assert_eq!(bytes, 8 << 20);
+    let members: Vec<_> = pages.into_iter().flat_map(|(page, _)| page.members).collect();
+    assert_eq!(members.len(), 41);
+    for Member { index, outcome } in members {
+        let code = match outcome {
+            MemberOutcome::File { .. } => None,
+            MemberOutcome::Refused(refusal) => Some(refusal.code),
+        };
+        let fits = (1..=32).contains(&index);
+        assert_eq!(code, (!fits).then_some(ErrorCode::TOO_LARGE_FOR_PACK), "file {index}");
+    }
     server.finish().await;
 }
 

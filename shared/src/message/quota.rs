@@ -44,4 +44,7 @@ pub struct FitsAnswer {
     pub missing_bytes: u64,
     /// Files and folders too many.
     pub missing_entries: u64,
+    /// The bytes are missing on the server's disk, not in the quota.
+    #[serde(default, skip_serializing_if = "super::is_false")]
+    pub disk_full: bool,
 }

@@ -315,7 +315,8 @@ impl Story {
             reserved_entries: 1,
         };
         self.tell(&QuotaRequest {}, b"", &quota, b"");
-        let missing = FitsAnswer { missing_bytes: 1_000_000_005, missing_entries: 0 };
+        let missing =
+            FitsAnswer { missing_bytes: 1_000_000_005, missing_entries: 0, disk_full: false };
         self.tell(&Fits { bytes: 7_000_000_000, entries: 3 }, b"", &missing, b"");
     }
 

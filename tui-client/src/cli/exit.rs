@@ -41,8 +41,12 @@ impl Code {
             | S::Unreachable(_)
             | S::NotSampan
             | S::SecureChannel(_)
-            | S::LinkLost => Self::NoConnection,
-            S::LoginRefused | S::PasswordNeeded => Self::LoginRefused,
+            | S::LinkLost
+            | S::OtherVersion(_)
+            | S::Busy { .. } => Self::NoConnection,
+            S::LoginRefused | S::KeyRefused | S::PasswordUnusable | S::PasswordNeeded => {
+                Self::LoginRefused
+            }
             S::ServerUnproven
             | S::IdentityChanged { .. }
             | S::FingerprintDiffers { .. }
@@ -61,6 +65,7 @@ impl Code {
             | S::NotAFolder(_)
             | S::IsALink(_)
             | S::NotAFile(_)
+            | S::NameNotStorable(_)
             | S::PermissionDenied(_)
             | S::InvalidTarget
             | S::OtherFileSystem => Self::NoSuchFile,
@@ -69,7 +74,6 @@ impl Code {
             | S::KindDiffers(_)
             | S::NotEmpty(_)
             | S::IsAFolder(_)
-            | S::NameNotStorable(_)
             | S::SourceChanged(_)
             | S::TargetChanged(_)
             | S::NotVerified
@@ -129,7 +133,11 @@ mod tests {
             (S::NotSampan, 3),
             (S::SecureChannel(text()), 3),
             (S::LinkLost, 3),
+            (S::OtherVersion(text()), 3),
+            (S::Busy { message: text(), retry_after: None }, 3),
             (S::LoginRefused, 4),
+            (S::KeyRefused, 4),
+            (S::PasswordUnusable, 4),
             (S::PasswordNeeded, 4),
             (S::ServerUnproven, 5),
             (S::IdentityChanged { pinned: text(), seen: text(), stored: text() }, 5),
@@ -140,6 +148,8 @@ mod tests {
             (S::NotFound(remote), 7),
             (S::PermissionDenied(remote), 7),
             (S::IsALink(remote), 7),
+            (S::NameNotStorable(remote), 7),
+            (S::NameNotStorable(local), 7),
             (S::InvalidTarget, 7),
             (S::OverQuota { needed: 2, available: 1 }, 6),
             (S::TooManyFiles { needed: 2, available: 1 }, 6),

@@ -96,7 +96,7 @@ impl<'a> Login<'a> {
             (None, Some(key)) => {
                 let by_key = Remote::connect(self.endpoint(&identity)?, Secret::Key(key)).await;
                 match (by_key, &self.terminal) {
-                    (Err(failure), Some(_)) if failure.situation == Situation::LoginRefused => {
+                    (Err(failure), Some(_)) if failure.situation == Situation::KeyRefused => {
                         tell(&text::key_refused(self.account));
                         self.asked_password().await?
                     }

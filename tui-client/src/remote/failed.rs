@@ -47,6 +47,11 @@ pub fn refused(refusal: &Refusal) -> Situation {
     let needed = refusal.needed.unwrap_or_default();
     let available = refusal.available.unwrap_or_default();
     match refusal.code {
+        C::VERSION_UNSUPPORTED => Situation::OtherVersion(escaped_text(&refusal.message)),
+        C::BUSY => Situation::Busy {
+            message: escaped_text(&refusal.message),
+            retry_after: refusal.retry_after_ms.map(Duration::from_millis),
+        },
         C::LOGIN_REFUSED => Situation::LoginRefused,
         C::NOT_FOUND => Situation::NotFound(side),
         C::EXISTS => Situation::Exists(side),
@@ -105,9 +110,10 @@ pub(super) fn may_pass(situation: &Situation) -> bool {
         | Situation::Unreachable(_)
         | Situation::LinkLost
         | Situation::SecureChannel(_)
-        | Situation::NotSampan => true,
+        | Situation::NotSampan
+        | Situation::Busy { .. } => true,
         Situation::Refused { code, .. } => {
-            matches!(*code, ErrorCode::BUSY | ErrorCode::CLOSING | ErrorCode::INTERNAL)
+            matches!(*code, ErrorCode::CLOSING | ErrorCode::INTERNAL)
         }
         _ => false,
     }

@@ -10,7 +10,8 @@ use sampan_protocol::frame::FrameLimits;
 use sampan_protocol::login_key::LoginKey;
 use sampan_protocol::message::{Hello, HelloBody, KeyProof, Request, ScramProof, Welcome};
 use sampan_protocol::scram::{
-    ClientError, ClientKeys, ClientLogin, HelloHash, IterationLimits, NONCE_BYTES, derive,
+    ClientError, ClientKeys, ClientLogin, HelloHash, IterationLimits, NONCE_BYTES, NotPreparable,
+    derive,
 };
 use sampan_protocol::transport::{FrameReader, FrameWriter, ReadError, Secured};
 use sampan_protocol::wire::{Envelope, Flags, Op, decode_args, encode_args, encode_header};
@@ -248,7 +249,7 @@ async fn keys_for(
     let derived = tokio::task::spawn_blocking(move || derive(&password, &challenge)).await;
     match derived {
         Ok(Ok(keys)) => Ok(keys),
-        Ok(Err(_)) => Err(LoginError::Failed(Situation::LoginRefused)),
+        Ok(Err(NotPreparable)) => Err(LoginError::Failed(Situation::PasswordUnusable)),
         Err(error) => Err(LoginError::Failed(Situation::Unexpected(error.to_string()))),
     }
 }

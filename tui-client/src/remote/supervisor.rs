@@ -73,9 +73,12 @@ pub(super) async fn establish(common: &Common) -> Result<Established, Failure> {
                     return Ok(Established { logged_in, round_trip: began.elapsed() });
                 }
                 Err(LoginError::KeyRefused(by)) if common.credentials.give_up(by) => {}
-                Err(LoginError::KeyRefused(_) | LoginError::Failed(Situation::LoginRefused)) => {
-                    return Err(Failure::new(Situation::LoginRefused, account));
+                Err(LoginError::KeyRefused(_)) => {
+                    return Err(Failure::new(Situation::KeyRefused, account));
                 }
+                Err(LoginError::Failed(
+                    situation @ (Situation::LoginRefused | Situation::PasswordUnusable),
+                )) => return Err(Failure::new(situation, account)),
                 Err(LoginError::Failed(situation)) => return Err(failed(situation)),
                 Err(LoginError::Lost) => {
                     let text = "it closed the connection during the login".to_owned();

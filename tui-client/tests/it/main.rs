@@ -9,5 +9,6 @@ mod demo;
 mod engine;
 mod impostor;
 mod program;
+mod refusals;
 mod server;
 mod terminal;

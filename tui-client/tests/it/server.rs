@@ -31,12 +31,15 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     pub(crate) fn start() -> Self {
+        Self::start_in(TempDir::new().unwrap(), Settings { disk_floor: 0, ..Settings::default() })
+    }
+
+    /// With its data in `data`.
+    pub(crate) fn start_in(data: TempDir, settings: Settings) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.unwrap();
-        let data = TempDir::new().unwrap();
         let path = data.path().join("data");
-        let settings = Settings { disk_floor: 0, ..Settings::default() };
         let (open, running) = runtime.block_on(async {
             let open = sampan_server::open(&path, &settings).await.unwrap();
             let identity = open.identity().unwrap();
@@ -85,6 +88,12 @@ impl TestServer {
         seed
     }
 
+    /// What an administrator does with `user disable`.
+    pub(crate) fn disable(&self, user: &User<'_>) {
+        let accounts = Arc::clone(&self.open.as_ref().unwrap().accounts);
+        self.runtime.block_on(accounts.set_disabled(user.id, true)).unwrap();
+    }
+
     /// What a person would compare.
     pub(crate) fn fingerprint(&self) -> String {
         self.running.as_ref().unwrap().fingerprint().to_string()
@@ -121,6 +130,13 @@ impl User<'_> {
     /// The home's folder on the server's disk.
     pub(crate) fn home(&self) -> PathBuf {
         self.server.data.path().join("data/homes").join(&self.name)
+    }
+
+    /// The server forgets the key that this program holds.
+    pub(crate) fn revoke_key(&self) {
+        let accounts = Arc::clone(&self.server.open.as_ref().unwrap().accounts);
+        let key = LoginKey::from_seed(&[self.id.0.to_le_bytes()[0]; 32]).public().0;
+        assert!(self.server.runtime.block_on(accounts.revoke_key(self.id, key)).unwrap());
     }
 
     /// Keys that are enrolled.

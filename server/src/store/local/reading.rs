@@ -12,7 +12,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sampan_protocol::block::{BlockHasher, BlockIndex, Blocks, grains_of_block};
 use sampan_protocol::limits::{
-    BLOCK_BYTES, MAX_BLOCKS_PER_REQUEST, MAX_PACK_MEMBER_BYTES, MAX_PACK_MEMBERS, PIECE_BYTES,
+    BLOCK_BYTES, MAX_BLOCKS_PER_REQUEST, MAX_PACK_BYTES, MAX_PACK_MEMBER_BYTES, MAX_PACK_MEMBERS,
+    PIECE_BYTES,
 };
 use sampan_protocol::{Attributes, BlockHash, RemotePath, Root, Version};
 use tokio::sync::mpsc;
@@ -216,18 +217,20 @@ impl Inner {
         stream
     }
 
-    /// One small file, whole.
+    /// One small file, whole, if it has at most `room` bytes: its size is looked at before anything
+    /// is read.
     fn read_small(
         &self,
         home: &Home,
         path: &RemotePath,
         version: &Version,
+        room: u64,
     ) -> Result<(Bytes, Root)> {
         let (file, meta) = home.open_file(&self.disk, path)?;
         if meta.version() != *version {
             return Err(Situation::VersionChanged.about(path));
         }
-        if meta.size > MAX_PACK_MEMBER_BYTES {
+        if meta.size > MAX_PACK_MEMBER_BYTES.min(room) {
             return Err(Situation::TooLargeForPack.about(path));
         }
         let length = usize::try_from(meta.size).expect("a pack's member has at most 256 KiB");
@@ -240,7 +243,7 @@ impl Inner {
         Ok((Bytes::from(bytes), root))
     }
 
-    /// Many small files; a few in each job.
+    /// Many small files; a few in each job. Those beyond what a pack may hold are refused unread.
     pub(super) fn stream_pack(
         self: &Arc<Self>,
         home: Arc<Home>,
@@ -254,23 +257,24 @@ impl Inner {
         let inner = self.clone();
         self.spawn(async move {
             let files = Arc::new(files);
-            let mut next = 0;
+            let (mut next, mut room) = (0, MAX_PACK_BYTES);
             while next < files.len() {
                 let (worker, home, files) = (inner.clone(), home.clone(), files.clone());
                 let read = inner.job(move || {
                     let (mut some, mut bytes) = (Vec::new(), 0);
                     for (path, version) in files[next..].iter().take(PACK_FILES_A_JOB) {
-                        let content = worker.read_small(&home, path, version);
+                        let content = worker.read_small(&home, path, version, room - bytes);
                         bytes += content.as_ref().map_or(0, |(bytes, _)| bytes.len() as u64);
                         some.push(content);
                         if bytes >= PACK_BYTES_A_JOB {
                             break;
                         }
                     }
-                    Ok(some)
+                    Ok((some, room - bytes))
                 });
                 // The store closes: the reader sees the stream end early.
-                let Ok(some) = read.await else { return };
+                let Ok((some, left)) = read.await else { return };
+                room = left;
                 for content in some {
                     let index = u32::try_from(next).expect("a pack has at most 1024 members");
                     next += 1;

@@ -152,7 +152,7 @@ impl ConnectDialog {
             return self.refuse(Problem::NoPassword);
         }
         let field = match failure.situation {
-            Situation::LoginRefused => {
+            Situation::LoginRefused | Situation::KeyRefused | Situation::PasswordUnusable => {
                 self.form.fields[PASSWORD].set("");
                 PASSWORD
             }

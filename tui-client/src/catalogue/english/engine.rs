@@ -15,6 +15,18 @@ pub fn what_happened(situation: &Situation) -> String {
         S::NotSampan => "something answers there, but it is not a Sampan server",
         S::SecureChannel(reason) => return format!("no secure channel could be made: {reason}"),
         S::LinkLost => "the link was lost and did not come back in time",
+        S::OtherVersion(message) => {
+            return format!("it speaks another version of the protocol: {message}");
+        }
+        S::Busy { message, .. } => return format!("the server takes no login now: {message}"),
+        S::KeyRefused => {
+            "this machine's key is not accepted any more: it was revoked, or the password was \
+             changed"
+        }
+        S::PasswordUnusable => {
+            "the password cannot be right: it holds a character that no password can have, such \
+             as an emoji"
+        }
         S::LoginRefused => {
             "the login was refused: name or password are wrong, or the account is closed"
         }
@@ -103,6 +115,18 @@ pub fn what_next(situation: &Situation, subject: &str, place: &str) -> Option<St
         S::LinkLost => {
             "run the same command again to go on where it stopped, or wait longer with --retry-for"
         }
+        S::OtherVersion(_) => "bring the older of the two programs up to date",
+        S::Busy { retry_after: Some(wait), .. } => {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            return Some(format!("try again in {seconds} s"));
+        }
+        S::Busy { retry_after: None, .. } => "try again later",
+        S::KeyRefused => {
+            return Some(format!(
+                "run `sampan login {place}` to enrol it again, or use --password-file FILE"
+            ));
+        }
+        S::PasswordUnusable => "check what was typed, or what the file or variable holds",
         S::LoginRefused => "check name and password, or ask the administrator",
         S::PasswordNeeded => "use --password-file FILE or the variable SAMPAN_PASSWORD",
         S::ServerUnproven => "do not go on: it may be another machine in the server's place",

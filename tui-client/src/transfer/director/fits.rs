@@ -10,7 +10,7 @@ use sampan_protocol::message::ListUploads;
 
 use super::Director;
 use super::jobs::{JobEnd, Work};
-use crate::failure::{Failure, Situation};
+use crate::failure::{Failure, Side, Situation};
 use crate::place::Location;
 use crate::remote::{CallError, Session, persist_on};
 use crate::transfer::command::BatchId;
@@ -83,6 +83,7 @@ impl Needed {
                 needed: entries,
                 available: entries.saturating_sub(missing),
             },
+            _ if answer.disk_full => Situation::DiskFull(Side::Remote),
             (missing, _) => {
                 Situation::OverQuota { needed: bytes, available: bytes.saturating_sub(missing) }
             }

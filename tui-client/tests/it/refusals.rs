@@ -1,0 +1,357 @@
+//! What bad input and bad servers get, each by the real program: its exit code, and a line that says
+//! what happened, to what, and what to do next. First contact has its own in `contact`, links and
+//! hostile names theirs in `commands` and `carry`, real full disks theirs in `system`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use sampan_client::address::Place;
+use sampan_client::state::State;
+use sampan_protocol::message::{
+    Durability, Hello, HelloAnswer, Limits, List, Request, ScramAnswer, ScramProof, Welcome,
+};
+use sampan_protocol::scram::{Challenge, HelloHash, ServerLogin, Verifier};
+use sampan_protocol::testing::{Received, ScriptedPeer, identity};
+use sampan_protocol::transport::Acceptor;
+use sampan_protocol::wire::{Flags, Op};
+use sampan_protocol::{ErrorCode, PROTOCOL_VERSION, Refusal};
+use sampan_server::config::Settings;
+use sampan_server::store::QuotaLimits;
+use serde_bytes::ByteBuf;
+use tempfile::TempDir;
+
+use crate::commands::rerun_unprivileged;
+use crate::program::{Ended, Program};
+use crate::server::{PASSWORD, TestServer, User};
+
+/// A server that shakes hands in order and then follows a script with each connection.
+struct Impostor {
+    port: u16,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Impostor {
+    fn start<F>(talk: impl Fn(ScriptedPeer) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let acceptor = Acceptor::new(identity()).unwrap();
+        runtime.spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let secured = acceptor.accept(tcp).await.unwrap();
+                tokio::spawn(talk(ScriptedPeer::new(secured)));
+            }
+        });
+        Self { port, _runtime: runtime }
+    }
+
+    fn place(&self) -> String {
+        format!("sampan://ada@127.0.0.1:{}/", self.port)
+    }
+
+    /// `ls` with a password, by a program that trusts this server.
+    fn meet(&self) -> Ended {
+        let program = Program::new();
+        let fingerprint = identity().fingerprint().to_string();
+        let mut command = program.command(["ls", "--fingerprint", &fingerprint, &self.place()]);
+        Ended::of(command.env("SAMPAN_PASSWORD", PASSWORD).output().unwrap())
+    }
+}
+
+/// An impostor that refuses every hello.
+fn refusing(refusal: &Refusal) -> Impostor {
+    let refusal = refusal.clone();
+    Impostor::start(move |mut peer| {
+        let refusal = refusal.clone();
+        async move {
+            let hello: Received<Hello> = peer.expect(Op::HELLO).await;
+            peer.send(hello.id, Op::HELLO, Flags::REFUSAL, &refusal, &[]).await;
+            peer.expect_end().await;
+        }
+    })
+}
+
+#[test]
+fn frames_that_are_none_end_with_3() {
+    let too_long = vec![0x81; 8192];
+    for header in [too_long, b"\xc1 HTTP/1.1 400".to_vec(), Vec::new()] {
+        let header = Arc::new(header);
+        let impostor = Impostor::start(move |mut peer| {
+            let header = Arc::clone(&header);
+            async move {
+                peer.receive().await;
+                peer.send_raw(&header, &[]).await;
+                peer.expect_end().await;
+            }
+        });
+        impostor.meet().failed(3, &["not a Sampan server", "check the port"]);
+    }
+}
+
+#[test]
+fn a_server_that_hangs_up_during_the_login_ends_with_3() {
+    let impostor = Impostor::start(|mut peer| async move {
+        peer.receive().await;
+        peer.close().await;
+    });
+    impostor.meet().failed(3, &["closed the connection during the login", "check the network"]);
+}
+
+#[test]
+fn another_version_ends_with_3() {
+    let refusal = Refusal::new(ErrorCode::VERSION_UNSUPPORTED, "this server speaks version 9");
+    refusing(&refusal).meet().failed(3, &["another version", "speaks version 9", "up to date"]);
+}
+
+/// HARDENING S2: what a server says cannot drive the terminal.
+#[test]
+fn s2_a_busy_server_ends_with_3_and_says_when_to_come_again() {
+    let mut refusal = Refusal::new(ErrorCode::BUSY, "too many \x1b[2J\nconnections");
+    refusing(&refusal).meet().failed(3, &["takes no login now: too many \\x1b[2J", "later"]);
+    refusal.retry_after_ms = Some(4001);
+    refusing(&refusal).meet().failed(3, &["try again in 5 s"]);
+}
+
+fn welcome() -> Welcome {
+    Welcome {
+        account: "ada".to_owned(),
+        agent: "impostor".to_owned(),
+        durability: Durability::Full,
+        limits: Limits {
+            header_bytes: 1 << 20,
+            body_bytes: 1 << 20,
+            requests: 8,
+            connections: 8,
+            pack_members: 8,
+            pack_bytes: 1 << 20,
+            idle_seconds: 60,
+        },
+    }
+}
+
+/// HARDENING S19: a server that does not know the password is found out, and so is one that asks
+/// for a cheap proof, to guess the password from it.
+#[test]
+fn s19_a_server_that_proves_nothing_ends_with_5() {
+    for iterations in [4096, 600_000] {
+        let impostor = Impostor::start(move |mut peer| async move {
+            let hello: Received<Hello> = peer.expect(Op::HELLO).await;
+            let first = hello.args.scram.expect("it logs in by password");
+            let login = ServerLogin::start(&first, HelloHash::of(&hello.args.hello)).unwrap();
+            let challenge = Challenge { salt: [3; 16], iterations };
+            let verifier = Verifier::from_parts(challenge, [1; 32], [2; 32]);
+            let (_, challenge) = login.challenge(verifier, [5; 18]);
+            let challenge = Some(ByteBuf::from(challenge));
+            let answer = HelloAnswer { version: PROTOCOL_VERSION, challenge, welcome: None };
+            peer.send(hello.id, Op::HELLO, Flags::LAST_ANSWER, &answer, &[]).await;
+            if iterations < 600_000 {
+                assert_eq!(peer.expect_end().await, 0, "it proved something");
+                return;
+            }
+            let proof: Received<ScramProof> = peer.expect(Op::SCRAM_PROOF).await;
+            let made_up = b"v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_vec();
+            let answer = ScramAnswer { server_final: ByteBuf::from(made_up), welcome: welcome() };
+            peer.send(proof.id, Op::SCRAM_PROOF, Flags::LAST_ANSWER, &answer, &[]).await;
+            peer.expect_end().await;
+        });
+        impostor.meet().failed(5, &["did not prove", "do not go on"]);
+    }
+}
+
+/// A program that logs in by a key has no login to find garbage in: it comes with an answer.
+#[test]
+fn garbage_after_the_login_is_a_lost_link_and_ends_with_3() {
+    let impostor = Impostor::start(|mut peer| async move {
+        let hello: Received<Hello> = peer.expect(Op::HELLO).await;
+        let welcome = Some(welcome());
+        let answer = HelloAnswer { version: PROTOCOL_VERSION, challenge: None, welcome };
+        peer.send(hello.id, Op::HELLO, Flags::LAST_ANSWER, &answer, &[]).await;
+        peer.expect::<List>(List::OP).await;
+        peer.send_raw(b"\xc1\xc1\xc1", b"").await;
+        peer.expect_end().await;
+    });
+    let program = Program::new();
+    let account = Place::parse(impostor.place().as_ref(), None).unwrap().account;
+    State::under(program.home()).store_login_key(&account, &[1; 32]).unwrap();
+    let fingerprint = identity().fingerprint().to_string();
+    let arguments = ["ls", "--retry-for", "0", "--fingerprint", &fingerprint, &impostor.place()];
+    program.run(arguments).failed(3, &["link was lost", "--retry-for"]);
+}
+
+fn with_password(user: &User<'_>, password: &str) -> Ended {
+    let mut command = user.program.command(["ls", &user.place("")]);
+    Ended::of(command.env("SAMPAN_PASSWORD", password).output().unwrap())
+}
+
+#[test]
+fn a_password_that_none_can_be_ends_with_4_and_says_so() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    for password in ["correct \u{1f40e}", "correct\u{7}horse"] {
+        let ended = with_password(&ada, password);
+        ended.failed(4, &["ada@127.0.0.1", "cannot be right", "such as an emoji", "check what"]);
+        assert!(!ended.err.contains("correct"), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_closed_account_ends_with_4_like_a_wrong_password() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    let wrong = with_password(&ada, "wrong");
+    server.disable(&ada);
+    let closed = with_password(&ada, PASSWORD);
+    closed.failed(4, &["ada@127.0.0.1", "refused", "ask the administrator"]);
+    assert_eq!(closed.err, wrong.err);
+}
+
+#[test]
+fn a_revoked_key_ends_with_4_and_names_the_command_that_enrols_it() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    ada.revoke_key();
+    let login = format!("`sampan login ada@127.0.0.1:{}`", server.port);
+    let ended = ada.program.run(["ls", &ada.place("")]);
+    ended.failed(4, &["this machine's key", "revoked", "--password-file"]);
+    assert!(ended.err.contains("sampan login "), "{login}: {}", ended.err);
+}
+
+#[test]
+fn too_many_wrong_passwords_have_to_wait() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    // On a slow machine the first waits are over before they are seen; they double.
+    let ended = (0..10).map(|_| with_password(&ada, "wrong")).find(|ended| ended.code != 4);
+    ended.unwrap().failed(3, &["too many failed tries", "try again in "]);
+    // Whoever has a key is not locked out.
+    ada.program.run(["ls", &ada.place("")]).succeeded();
+}
+
+fn put(ada: &User<'_>, here: &Path, words: &[&str]) -> Ended {
+    let mut command = ada.program.command(["put"].iter().chain(words));
+    Ended::of(command.current_dir(here).output().unwrap())
+}
+
+#[test]
+fn small_files_and_trees_over_quota_end_with_6_and_hold_nothing() {
+    let server = TestServer::start();
+    let limits = QuotaLimits { bytes: Some(10_000), entries: Some(4) };
+    let ada = server.limited_user("ada", limits);
+    let here = TempDir::new().unwrap();
+    fs::create_dir(here.path().join("large")).unwrap();
+    fs::create_dir(here.path().join("many")).unwrap();
+    for number in 0..3 {
+        fs::write(here.path().join(format!("large/{number}")), vec![7; 4000]).unwrap();
+    }
+    for number in 0..9 {
+        fs::write(here.path().join(format!("many/{number}")), b"").unwrap();
+    }
+    for (tree, what) in [("large", "the quota does not suffice"), ("many", "number of files")] {
+        let ended = put(&ada, here.path(), &[tree, &ada.place("")]);
+        assert_eq!(ended.code, 6, "{ended:?}");
+        assert!(ended.err.lines().all(|line| line.contains(what)), "{}", ended.err);
+        assert!(ended.err.contains("sampan df ada@"), "{}", ended.err);
+        // What is there is whole, and counted.
+        ada.program.run(["rm", "-rf", &ada.place(tree)]).succeeded();
+        let df = ada.program.run(["df", "--json", &ada.place("")]);
+        let df: serde_json::Value = serde_json::from_str(df.succeeded()).unwrap();
+        assert_eq!(
+            (&df["used"], &df["in_flight"], &df["files"]),
+            (&0.into(), &0.into(), &0.into())
+        );
+    }
+}
+
+/// The server keeps some of its disk free: beyond that it is full.
+#[test]
+fn a_server_at_its_floor_ends_with_6_and_still_gives_and_removes() {
+    let data = TempDir::new().unwrap();
+    let settings = Settings { disk_floor: u64::MAX, ..Settings::default() };
+    let server = TestServer::start_in(data, settings);
+    let ada = server.user("ada");
+    let here = TempDir::new().unwrap();
+    fs::write(here.path().join("new"), b"new").unwrap();
+    fs::write(here.path().join("large"), vec![7; 3 << 20]).unwrap();
+    fs::write(ada.home().join("old"), b"old").unwrap();
+    for name in ["new", "large"] {
+        put(&ada, here.path(), &[name, &ada.place("")])
+            .failed(6, &["ada@127.0.0.1", "the server's disk is full", "ask the administrator"]);
+    }
+    put(&ada, here.path(), &["new", &ada.place("deep/name")])
+        .failed(6, &["deep/name", "the server's disk is full"]);
+    let mut get = ada.program.command(["get", &ada.place("old")]);
+    Ended::of(get.current_dir(here.path()).output().unwrap()).succeeded();
+    assert_eq!(fs::read(here.path().join("old")).unwrap(), b"old");
+    ada.program.run(["rm", &ada.place("old")]).succeeded();
+    assert_eq!(fs::read_dir(ada.home()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_may_not_be_read_written_or_removed_on_the_server_ends_with_7() {
+    if rerun_unprivileged(
+        "refusals::what_may_not_be_read_written_or_removed_on_the_server_ends_with_7",
+    ) {
+        return;
+    }
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    let here = TempDir::new().unwrap();
+    fs::write(here.path().join("new"), b"new").unwrap();
+    let closed = ada.home().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::write(closed.join("old"), b"old").unwrap();
+    fs::write(ada.home().join("secret"), b"secret").unwrap();
+    fs::set_permissions(ada.home().join("secret"), fs::Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o500)).unwrap();
+
+    let denied = "permission denied on the server";
+    put(&ada, here.path(), &["new", &ada.place("closed/")]).failed(7, &["closed/new", denied]);
+    let run = |words: &[&str]| {
+        let mut command = ada.program.command(words);
+        Ended::of(command.current_dir(here.path()).output().unwrap())
+    };
+    run(&["get", &ada.place("secret")]).failed(7, &["secret", denied]);
+    assert!(!here.path().join("secret").exists());
+    run(&["rm", &ada.place("closed/old")]).failed(7, &["closed/old", denied]);
+    run(&["mv", &ada.place("closed/old"), &ada.place("")]).failed(7, &["closed/old", denied]);
+    assert_eq!(fs::read(closed.join("old")).unwrap(), b"old");
+    let left: Vec<_> = fs::read_dir(here.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["new"]);
+}
+
+#[test]
+fn a_name_that_cannot_be_ends_with_7() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    let long = "n".repeat(256);
+    for command in ["ls", "mkdir", "rm", "sum"] {
+        ada.program
+            .run([command, &ada.place(&long)])
+            .failed(7, &[&long, "cannot hold this name", "rename it"]);
+    }
+    let here = TempDir::new().unwrap();
+    fs::write(here.path().join("a"), b"a").unwrap();
+    let refused = ["cannot hold this name", "choose another target"];
+    put(&ada, here.path(), &["a", &ada.place(&long)]).failed(7, &refused);
+    assert_eq!(fs::read_dir(ada.home()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_damaged_pin_names_its_line() {
+    let program = Program::new();
+    let pins = program.home().join("known_servers");
+    fs::write(&pins, "# mine\n127.0.0.1:7 nonsense\n").unwrap();
+    let stored = pins.display().to_string();
+    program
+        .run(["ls", "sampan://ada@127.0.0.1:7/"])
+        .failed(1, &[&stored, "line 2 is not `HOST:PORT SHA256:"]);
+}
