@@ -219,10 +219,9 @@ fn a_revoked_key_ends_with_4_and_names_the_command_that_enrols_it() {
     let server = TestServer::start();
     let ada = server.user("ada");
     ada.revoke_key();
-    let login = format!("`sampan login ada@127.0.0.1:{}`", server.port);
+    let login = format!("run `sampan login {}`", ada.account());
     let ended = ada.program.run(["ls", &ada.place("")]);
-    ended.failed(4, &["this machine's key", "revoked", "--password-file"]);
-    assert!(ended.err.contains("sampan login "), "{login}: {}", ended.err);
+    ended.failed(4, &["this machine's key", "revoked", &login, "--password-file"]);
 }
 
 #[test]
@@ -259,7 +258,7 @@ fn small_files_and_trees_over_quota_end_with_6_and_hold_nothing() {
         let ended = put(&ada, here.path(), &[tree, &ada.place("")]);
         assert_eq!(ended.code, 6, "{ended:?}");
         assert!(ended.err.lines().all(|line| line.contains(what)), "{}", ended.err);
-        assert!(ended.err.contains("sampan df ada@"), "{}", ended.err);
+        assert!(ended.err.contains("see `sampan df "), "{}", ended.err);
         // What is there is whole, and counted.
         ada.program.run(["rm", "-rf", &ada.place(tree)]).succeeded();
         let df = ada.program.run(["df", "--json", &ada.place("")]);
@@ -276,7 +275,7 @@ fn small_files_and_trees_over_quota_end_with_6_and_hold_nothing() {
 fn a_server_at_its_floor_ends_with_6_and_still_gives_and_removes() {
     let data = TempDir::new().unwrap();
     let settings = Settings { disk_floor: u64::MAX, ..Settings::default() };
-    let server = TestServer::start_in(data, settings);
+    let server = TestServer::start_in(data, &settings);
     let ada = server.user("ada");
     let here = TempDir::new().unwrap();
     fs::write(here.path().join("new"), b"new").unwrap();

@@ -31,17 +31,17 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     pub(crate) fn start() -> Self {
-        Self::start_in(TempDir::new().unwrap(), Settings { disk_floor: 0, ..Settings::default() })
+        Self::start_in(TempDir::new().unwrap(), &Settings { disk_floor: 0, ..Settings::default() })
     }
 
     /// With its data in `data`.
-    pub(crate) fn start_in(data: TempDir, settings: Settings) -> Self {
+    pub(crate) fn start_in(data: TempDir, settings: &Settings) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.unwrap();
         let path = data.path().join("data");
         let (open, running) = runtime.block_on(async {
-            let open = sampan_server::open(&path, &settings).await.unwrap();
+            let open = sampan_server::open(&path, settings).await.unwrap();
             let identity = open.identity().unwrap();
             let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             let (store, accounts) = (Arc::clone(&open.store), Arc::clone(&open.accounts));

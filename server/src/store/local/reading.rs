@@ -217,20 +217,20 @@ impl Inner {
         stream
     }
 
-    /// One small file, whole, if it has at most `room` bytes: its size is looked at before anything
+    /// One small file, whole, if it has at most `most` bytes: its size is looked at before anything
     /// is read.
     fn read_small(
         &self,
         home: &Home,
         path: &RemotePath,
         version: &Version,
-        room: u64,
+        most: u64,
     ) -> Result<(Bytes, Root)> {
         let (file, meta) = home.open_file(&self.disk, path)?;
         if meta.version() != *version {
             return Err(Situation::VersionChanged.about(path));
         }
-        if meta.size > MAX_PACK_MEMBER_BYTES.min(room) {
+        if meta.size > MAX_PACK_MEMBER_BYTES.min(most) {
             return Err(Situation::TooLargeForPack.about(path));
         }
         let length = usize::try_from(meta.size).expect("a pack's member has at most 256 KiB");
