@@ -219,7 +219,7 @@ fn a_revoked_key_ends_with_4_and_names_the_command_that_enrols_it() {
     let server = TestServer::start();
     let ada = server.user("ada");
     ada.revoke_key();
-    let login = format!("run `sampan login {}`", ada.account());
+    let login = format!("run `sampan login sampan://{}`", ada.account());
     let ended = ada.program.run(["ls", &ada.place("")]);
     ended.failed(4, &["this machine's key", "revoked", &login, "--password-file"]);
 }
