@@ -96,6 +96,10 @@ pub(super) enum Command {
     #[cfg(feature = "demo")]
     #[command(after_help = "Example:\n  sampan demo --keep /tmp/sampan-demo")]
     Demo(Demo),
+    /// Open the screen and fail at SIGUSR1; not in a release
+    #[cfg(debug_assertions)]
+    #[command(hide = true)]
+    FailOnScreen,
 }
 
 /// How to reach a server and prove who is there.

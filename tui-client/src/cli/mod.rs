@@ -180,6 +180,8 @@ impl AtSignal {
             Some(Command::Put(_) | Command::Get(_)) => Self::EndAndTell,
             #[cfg(feature = "demo")]
             Some(Command::Demo(_)) => Self::EndsItself,
+            #[cfg(debug_assertions)]
+            Some(Command::FailOnScreen) => Self::EndsItself,
             None => Self::EndsItself,
             Some(_) => Self::End,
         }
@@ -203,6 +205,8 @@ async fn dispatch(arguments: Arguments, leftovers: &Leftovers) -> Result<Code, S
         Command::Login(login) => login::log_in(login).await,
         Command::Logout(logout) => login::log_out(logout).await,
         Command::Forget(forget) => forget::run(&forget),
+        #[cfg(debug_assertions)]
+        Command::FailOnScreen => screen::run_and_fail(&arguments.link).await,
         #[cfg(all(feature = "demo", target_os = "linux"))]
         Command::Demo(demo) => demo::run(demo, leftovers).await,
         #[cfg(all(feature = "demo", not(target_os = "linux")))]

@@ -39,6 +39,24 @@ pub(super) async fn run(start: Option<OsString>, link: &LinkOptions) -> Result<C
     open(Start { state, left, right }).await
 }
 
+/// Opens it, and fails at SIGUSR1: how a test sees what a panic leaves of the terminal.
+#[cfg(debug_assertions)]
+pub(super) async fn run_and_fail(link: &LinkOptions) -> Result<Code, Stop> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let failed = |error: std::io::Error| Failure::new(Situation::Unexpected(error.to_string()), "");
+    let mut asked = signal(SignalKind::user_defined1()).map_err(failed)?;
+    let failing = tokio::spawn(async move {
+        asked.recv().await;
+        panic!("this part of the program was asked to fail");
+    });
+    let ended = run(None, link).await;
+    failing.abort();
+    // It ended by its panic or by this; both were wanted.
+    let _ended = failing.await;
+    ended
+}
+
 /// Opens it.
 pub(super) async fn open(start: Start) -> Result<Code, Stop> {
     match runtime::run(start).await {

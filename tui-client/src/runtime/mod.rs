@@ -175,6 +175,7 @@ impl Loop<'_> {
                         }
                     }
                 }
+                () = Screen::lost() => return Err(ScreenError::Panicked),
                 report = self.reports.recv() => {
                     // The runner holds a sender, so the channel does not end.
                     let Some(report) = report else { return Ok(Ended::Stopped) };

@@ -4,10 +4,12 @@
 //! is down. Mode 1003, every motion, would wake the program for nothing.
 //!
 //! Invariant: whatever was switched on is switched off exactly once, on every way out: a return, an
-//! error, a signal (which ends the loop), and a panic, before its message is printed.
+//! error, a signal (which ends the loop), and a panic, before its message is printed. Nothing is
+//! painted after a panic, in whichever thread it was.
 
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::mem::ManuallyDrop;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,6 +23,7 @@ use crossterm::terminal::{
 use crossterm::{Command, cursor, execute, queue};
 use ratatui::backend::CrosstermBackend;
 use ratatui::{Frame, Terminal};
+use tokio::sync::Notify;
 
 use super::ScreenError;
 use crate::app::layout::Size;
@@ -31,9 +34,14 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// Whether the terminal is ours right now.
 static HELD: AtomicBool = AtomicBool::new(false);
 
+/// Told by a panic that took the terminal away.
+static LOST: Notify = Notify::const_new();
+
 /// The terminal, held.
 pub(super) struct Screen {
-    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    /// Never dropped: its own end writes to the terminal once more, after [`restore`], and panics if
+    /// that and standard error have gone away.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<BufWriter<Stdout>>>>,
 }
 
 impl Screen {
@@ -47,7 +55,7 @@ impl Screen {
         let terminal = Terminal::new(CrosstermBackend::new(writer))?;
         // From here on the guard is there, whatever fails.
         HELD.store(true, Ordering::SeqCst);
-        let screen = Self { terminal };
+        let screen = Self { terminal: ManuallyDrop::new(terminal) };
         enable_raw_mode()?;
         execute!(
             io::stdout(),
@@ -69,8 +77,16 @@ impl Screen {
         Ok(super::size((size.width, size.height)))
     }
 
+    /// Waits for a panic anywhere in the program.
+    pub(super) async fn lost() {
+        LOST.notified().await;
+    }
+
     /// Paints, so that the terminal shows all of it or nothing of it.
     pub(super) fn paint(&mut self, view: impl FnOnce(&mut Frame)) -> io::Result<()> {
+        if !HELD.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
         self.terminal.draw(view)?;
         queue!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
@@ -109,6 +125,7 @@ fn restore_on_panic() {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             restore();
+            LOST.notify_one();
             previous(panic);
         }));
     });

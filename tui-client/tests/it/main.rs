@@ -10,5 +10,6 @@ mod engine;
 mod impostor;
 mod program;
 mod refusals;
+mod screen;
 mod server;
 mod terminal;

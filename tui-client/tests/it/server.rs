@@ -68,10 +68,9 @@ impl TestServer {
             let (account, ..) = accounts.add(account).await.unwrap();
             (account.id, self.enrol(&*accounts, account.id).await)
         });
-        let user = User { server: self, name: name.to_owned(), program: Program::new(), id };
-        let state = State::under(user.program.home());
-        state.known_servers().set(&user.account().server, &self.fingerprint()).unwrap();
-        state.store_login_key(&user.account(), &key).unwrap();
+        let (name, port) = (name.to_owned(), self.port);
+        let user = User { server: self, name, program: Program::new(), id, port, key };
+        user.introduce();
         user
     }
 
@@ -115,12 +114,29 @@ pub(crate) struct User<'a> {
     name: String,
     pub(crate) program: Program,
     id: AccountId,
+    /// Where the program finds the server.
+    port: u16,
+    key: [u8; 32],
 }
 
 impl User<'_> {
+    /// The same, reaching the server over another port.
+    pub(crate) fn through(self, port: u16) -> Self {
+        let user = Self { port, ..self };
+        user.introduce();
+        user
+    }
+
+    /// The program has met the server and holds a key.
+    fn introduce(&self) {
+        let state = State::under(self.program.home());
+        state.known_servers().set(&self.account().server, &self.server.fingerprint()).unwrap();
+        state.store_login_key(&self.account(), &self.key).unwrap();
+    }
+
     /// A place in the home.
     pub(crate) fn place(&self, path: &str) -> String {
-        format!("sampan://{}@127.0.0.1:{}/{path}", self.name, self.server.port)
+        format!("sampan://{}@127.0.0.1:{}/{path}", self.name, self.port)
     }
 
     pub(crate) fn account(&self) -> Account {

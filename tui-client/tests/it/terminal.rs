@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::num::NonZero;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,8 @@ use sampan_protocol::testing::identity;
 use crate::contact::Handshakes;
 use crate::program::Program;
 
-const ROWS: NonZero<u16> = NonZero::new(24).unwrap();
-const COLUMNS: NonZero<u16> = NonZero::new(100).unwrap();
+/// Columns and rows of a terminal that nothing else was said of.
+const SIZE: (u16, u16) = (100, 24);
 
 /// Longer than any step takes, so that a test that hangs fails.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -33,11 +34,17 @@ pub(crate) struct OnTerminal {
 impl OnTerminal {
     /// Runs `line` by `sh`, with the program as `$SAMPAN`.
     pub(crate) fn run(program: &Program, line: &str) -> Self {
-        let size =
-            PtySize { rows: ROWS.get(), cols: COLUMNS.get(), pixel_width: 0, pixel_height: 0 };
-        let pair = native_pty_system().openpty(size).unwrap();
+        Self::sized(program, Path::new("/"), line, SIZE)
+    }
+
+    /// The same in `folder`, on a terminal of so many columns and rows.
+    pub(crate) fn sized(program: &Program, folder: &Path, line: &str, size: (u16, u16)) -> Self {
+        let pair = native_pty_system().openpty(cells(size)).unwrap();
         let mut command = CommandBuilder::new("/bin/sh");
         command.args(["-c", line]);
+        command.cwd(folder);
+        command.env("TERM", "xterm-256color");
+        command.env("TZ", "UTC");
         command.env("SAMPAN", env!("CARGO_BIN_EXE_sampan"));
         command.env("SAMPAN_HOME", program.home());
         command.env_remove("SAMPAN_PASSWORD");
@@ -54,7 +61,7 @@ impl OnTerminal {
                 }
             }
         });
-        let face = vt100::Parser::new(ROWS, COLUMNS, 0);
+        let face = vt100::Parser::new(count(size.1), count(size.0), 0);
         Self { child, input, output, seen: String::new(), face, master: pair.master }
     }
 
@@ -68,8 +75,45 @@ impl OnTerminal {
     /// Waits until the terminal's face shows `text`.
     #[track_caller]
     pub(crate) fn faces(&mut self, text: &str) {
-        let faced = |terminal: &Self| terminal.face.screen().contents().contains(text);
-        assert!(self.waits(faced), "`{text}` never appeared:\n{}", self.face.screen().contents());
+        self.comes_to(text, |face| face.contents().contains(text));
+    }
+
+    /// Waits until the terminal's face has come to be so, in a picture that is whole.
+    #[track_caller]
+    pub(crate) fn comes_to(&mut self, what: &str, so: impl Fn(&vt100::Screen) -> bool) {
+        let faced = |terminal: &Self| terminal.is_whole() && so(terminal.face());
+        assert!(self.waits(faced), "`{what}` never came to be:\n{}", self.face().contents());
+    }
+
+    /// All that was printed so far.
+    pub(crate) fn seen(&self) -> &str {
+        &self.seen
+    }
+
+    /// What the terminal shows now.
+    pub(crate) fn face(&self) -> &vt100::Screen {
+        self.face.screen()
+    }
+
+    /// Whether no picture is being painted: it is bracketed by a synchronised update.
+    fn is_whole(&self) -> bool {
+        let last = |sequence| self.seen.rfind(sequence);
+        last("\x1b[?2026l") >= last("\x1b[?2026h")
+    }
+
+    /// Gives the terminal so many columns and rows.
+    pub(crate) fn resize(&mut self, size: (u16, u16)) {
+        // Bytes of the old size first: what they wrap at is the old edge.
+        while let Ok(more) = self.output.try_recv() {
+            self.take(&more);
+        }
+        self.face.screen_mut().set_size(count(size.1), count(size.0));
+        self.master.resize(cells(size)).unwrap();
+    }
+
+    fn take(&mut self, more: &[u8]) {
+        self.seen.push_str(&String::from_utf8_lossy(more));
+        self.face.process(more);
     }
 
     fn waits(&mut self, until: impl Fn(&Self) -> bool) -> bool {
@@ -77,8 +121,7 @@ impl OnTerminal {
         while !until(self) {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(more) = self.output.recv_timeout(left) else { return false };
-            self.seen.push_str(&String::from_utf8_lossy(&more));
-            self.face.process(&more);
+            self.take(&more);
         }
         true
     }
@@ -93,6 +136,14 @@ impl OnTerminal {
         self.child.process_id().expect("it runs on this machine")
     }
 
+    /// Takes the terminal away, as a window that is closed does, and waits for the end.
+    pub(crate) fn hangs_up(mut self) -> u32 {
+        drop(self.input);
+        drop(self.master);
+        drop(self.output);
+        self.child.wait().unwrap().exit_code()
+    }
+
     /// Waits for the end: all that was shown, and the exit code.
     pub(crate) fn ends(mut self) -> (String, u32) {
         let code = self.child.wait().unwrap().exit_code();
@@ -102,6 +153,14 @@ impl OnTerminal {
         }
         (self.seen, code)
     }
+}
+
+fn count(number: u16) -> NonZero<u16> {
+    NonZero::new(number).expect("a terminal has cells")
+}
+
+fn cells((cols, rows): (u16, u16)) -> PtySize {
+    PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }
 }
 
 fn pins(program: &Program) -> Option<String> {
