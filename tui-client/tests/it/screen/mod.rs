@@ -100,13 +100,12 @@ impl Journey {
     /// The left button: down at the first cell, a report at each further one, up at the last.
     fn drags(&mut self, cells: &[(u16, u16)]) {
         let [(x, y), further @ ..] = cells else { return };
-        let mut keys = format!("\x1b[<0;{};{}M", x + 1, y + 1);
+        self.types(&format!("\x1b[<0;{};{}M", x + 1, y + 1));
         for (x, y) in further {
-            keys += &format!("\x1b[<32;{};{}M", x + 1, y + 1);
+            self.types(&format!("\x1b[<32;{};{}M", x + 1, y + 1));
         }
         let (x, y) = cells[cells.len() - 1];
-        keys += &format!("\x1b[<0;{};{}m", x + 1, y + 1);
-        self.types(&keys);
+        self.types(&format!("\x1b[<0;{};{}m", x + 1, y + 1));
     }
 
     /// Leaves by F10 while nothing runs.
@@ -195,5 +194,6 @@ fn noise(seed: u8, length: usize) -> Vec<u8> {
 #[track_caller]
 fn assert_equal(one: &Path, other: &Path) {
     // Not their bytes in the message: they are millions.
-    assert!(fs::read(one).unwrap() == fs::read(other).unwrap(), "{one:?} differs from {other:?}");
+    let are_equal = fs::read(one).unwrap() == fs::read(other).unwrap();
+    assert!(are_equal, "{} differs from {}", one.display(), other.display());
 }
