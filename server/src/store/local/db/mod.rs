@@ -34,6 +34,9 @@ const GROUP: usize = 64;
 const READERS: usize = 4;
 /// How long SQLite waits for a lock; only a person with `sqlite3` can hold one.
 const BUSY: Duration = Duration::from_secs(10);
+/// Bytes of the write-ahead log whose space is taken ahead, so that a disk that somebody else filled
+/// does not keep users from removing files: the 1,000 pages at which SQLite begins it anew, and some.
+const LOG_RESERVE: u64 = 5 << 20;
 /// Prepared statements kept for each connection.
 const STATEMENTS: usize = 128;
 
@@ -67,6 +70,7 @@ impl Db {
         writer.pragma_update(None, "synchronous", synchronous)?;
         writer.pragma_update(None, "foreign_keys", true)?;
         schema::migrate(&mut writer)?;
+        take_log_space(path, disk);
         let readers =
             (0..READERS).map(|_| connect(path, false)).collect::<rusqlite::Result<Vec<_>>>()?;
 
@@ -185,6 +189,21 @@ fn connect(path: &Path, writes: bool) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+/// Takes the log's space. Without it the database works as long as the disk has room.
+fn take_log_space(database: &Path, disk: &Disk) {
+    let mut log = database.as_os_str().to_owned();
+    log.push("-wal");
+    let taken = std::fs::OpenOptions::new()
+        .write(true)
+        .open(log)
+        .and_then(|log| disk.allocate(&log, LOG_RESERVE));
+    match taken {
+        Ok(true) => {}
+        Ok(false) => tracing::debug!("the file system cannot take the database's space ahead"),
+        Err(error) => tracing::warn!("cannot take the database's space ahead: {error}"),
+    }
 }
 
 fn commit_failed(doing: &'static str, error: &str) -> StoreError {
