@@ -12,4 +12,5 @@ mod program;
 mod refusals;
 mod screen;
 mod server;
+mod system;
 mod terminal;
