@@ -27,6 +27,30 @@ use crate::quota::{self, Charge};
 use crate::store::{AccountId, Changed, OpenedBy, Result, Situation, StoreError};
 use crate::upload::Phase;
 
+/// Lets an upload take pieces again, unless its commit began.
+pub(super) struct Reopen(Option<Arc<Upload>>);
+
+impl Reopen {
+    pub(super) fn of(upload: Arc<Upload>) -> Self {
+        Self(Some(upload))
+    }
+
+    pub(super) fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Reopen {
+    fn drop(&mut self) {
+        if let Some(upload) = self.0.take() {
+            let mut live = upload.lock();
+            if live.state.phase() == Phase::Committing {
+                live.state.set_phase(Phase::Open);
+            }
+        }
+    }
+}
+
 /// What came of checking an upload.
 pub(super) enum Ready {
     /// It was committed before; this was the answer.

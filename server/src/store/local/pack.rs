@@ -11,6 +11,7 @@
 mod plan;
 mod stage;
 mod steps;
+mod take;
 
 pub(super) use plan::PackSteps;
-pub(super) use stage::{PackDigest, StagedPack};
+use stage::{PackDigest, StagedPack};

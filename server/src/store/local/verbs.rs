@@ -1,33 +1,31 @@
 //! The verbs of the seam: each waits for what it needs and hands the work to a job.
+//!
+//! Invariant: a change holds its account's turn until its job has ended, also if its caller is gone.
+
+mod accounts;
 
 use async_trait::async_trait;
 use sampan_protocol::limits::MAX_BLOCKS_PER_REQUEST;
-use sampan_protocol::scram::Verifier;
 use sampan_protocol::{
     Attributes, BlockHash, ChangeKey, Mode, RemotePath, Root, Timestamp, UploadId, Version,
 };
 use tokio::sync::mpsc;
 
 use super::change::request;
-use super::committing::{Ready, may_be_answered};
-use super::db::accounts;
+use super::committing::{Ready, Reopen, may_be_answered};
 use super::opening::Found;
-use super::pack::{PackDigest, StagedPack};
 use super::remove::{Removal, Removing};
 use super::staging::SWEEP_WHEN_CLOSING;
 use super::writing::CopyFrom;
 use super::{Inner, LocalStore};
 use crate::store::{
-    Account, AccountId, Accounts, Changed, EnrolledKey, ListPage, NewAccount, NewUpload, Opened,
-    OpenedBy, PackItem, PackOutcome, PackedFile, Piece, QuotaLimits, ReadPiece, Removed, Rename,
-    Result, RowPart, Situation, Staged, Store, StoreError, Stream, Unfinished, Usage,
+    AccountId, Changed, ListPage, NewUpload, Opened, OpenedBy, PackItem, PackOutcome, PackedFile,
+    Piece, ReadPiece, Removed, Rename, Result, RowPart, Situation, Staged, Store, StoreError,
+    Stream, Unfinished, Usage,
 };
 
 /// Tries to open an upload that ends at the same time.
 const OPEN_TRIES: usize = 8;
-/// Members of a pack, or bytes, that are staged in one job.
-const STAGED_A_JOB: usize = 256;
-const STAGED_BYTES_A_JOB: usize = 1 << 20;
 
 #[async_trait]
 impl Store for LocalStore {
@@ -224,7 +222,7 @@ impl Store for LocalStore {
             (Ready::Whole(upload), slot_turn) => (upload, slot_turn),
         };
         // Whoever stops waiting here leaves an upload that takes pieces again.
-        let reopen = Reopen(Some(upload.clone()));
+        let reopen = Reopen::of(upload.clone());
         let (home, turn) = self.inner.turn(account).await?;
         let inner = self.inner.clone();
         self.inner
@@ -371,234 +369,5 @@ impl Store for LocalStore {
             Ok(Err(error)) => tracing::warn!(%error, "the store was not closed cleanly"),
             Err(error) => tracing::error!(%error, "closing the store panicked"),
         }
-    }
-}
-
-/// Lets an upload take pieces again, unless its commit began.
-struct Reopen(Option<std::sync::Arc<super::uploads::Upload>>);
-
-impl Reopen {
-    fn disarm(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Reopen {
-    fn drop(&mut self) {
-        use crate::upload::Phase;
-        if let Some(upload) = self.0.take() {
-            let mut live = upload.lock();
-            if live.state.phase() == Phase::Committing {
-                live.state.set_phase(Phase::Open);
-            }
-        }
-    }
-}
-
-impl Inner {
-    /// Whether a change was carried out before.
-    async fn is_answered(
-        self: &std::sync::Arc<Self>,
-        account: AccountId,
-        change: ChangeKey,
-    ) -> Result<bool> {
-        let inner = self.clone();
-        self.job(move || {
-            inner.db.read(|connection| super::db::answers::exists(connection, account, &change))
-        })
-        .await
-    }
-
-    /// A pack that was carried out before: its members are only compared.
-    async fn answer_pack(
-        self: &std::sync::Arc<Self>,
-        account: AccountId,
-        change: ChangeKey,
-        mut items: mpsc::Receiver<PackItem>,
-    ) -> Result<Vec<super::change::Member>> {
-        let mut digest = PackDigest::default();
-        while let Some(item) = items.recv().await {
-            match item {
-                PackItem::Member { path, mode, content } => digest.take(&path, mode, &content),
-                PackItem::Abandoned => return Err(abandoned()),
-            }
-        }
-        let (inner, request) = (self.clone(), digest.finish(account, change));
-        let answer = self.job(move || inner.answer_of(&request)).await?;
-        answer.ok_or(Situation::ChangeKeyReused)?.pack()
-    }
-
-    /// Stages a pack as it arrives, and publishes it.
-    async fn take_pack(
-        self: &std::sync::Arc<Self>,
-        home: std::sync::Arc<super::home::Home>,
-        change: ChangeKey,
-        mut items: mpsc::Receiver<PackItem>,
-    ) -> Result<Vec<super::change::Member>> {
-        let inner = self.clone();
-        let mut pack = self.job(move || StagedPack::new(inner)).await?;
-        let mut ended = false;
-        while !ended {
-            let mut some = Vec::new();
-            let mut bytes = 0;
-            loop {
-                // The first is waited for, others are taken along.
-                let item = if some.is_empty() {
-                    items.recv().await
-                } else {
-                    match items.try_recv() {
-                        Ok(item) => Some(item),
-                        Err(mpsc::error::TryRecvError::Empty) => break,
-                        Err(mpsc::error::TryRecvError::Disconnected) => None,
-                    }
-                };
-                match item {
-                    None => {
-                        ended = true;
-                        break;
-                    }
-                    Some(PackItem::Abandoned) => return Err(abandoned()),
-                    Some(item) => {
-                        bytes += bytes_of(&item);
-                        some.push(item);
-                    }
-                }
-                if some.len() >= STAGED_A_JOB || bytes >= STAGED_BYTES_A_JOB {
-                    break;
-                }
-            }
-            pack = self
-                .job(move || {
-                    pack.stage(some)?;
-                    Ok(pack)
-                })
-                .await?;
-        }
-        let pack = self
-            .job(move || {
-                pack.flush()?;
-                Ok(pack)
-            })
-            .await?;
-        let (_, turn) = self.turn(home.account).await?;
-        let inner = self.clone();
-        self.job(move || {
-            let request = pack.digest.finish(home.account, change);
-            let published = inner.publish_pack(&home, &request, &pack);
-            drop(pack);
-            drop(turn);
-            published
-        })
-        .await
-    }
-}
-
-fn abandoned() -> StoreError {
-    Situation::Incomplete { missing: 0 }.into()
-}
-
-fn bytes_of(item: &PackItem) -> usize {
-    use crate::store::PackContent;
-    match item {
-        PackItem::Member { content: PackContent::File { bytes, .. }, .. } => bytes.len(),
-        _ => 0,
-    }
-}
-
-#[async_trait]
-impl Accounts for LocalStore {
-    async fn add(&self, account: NewAccount) -> Result<(Account, u64, u64)> {
-        let inner = self.inner.clone();
-        self.inner.job(move || inner.add_account(account)).await
-    }
-
-    async fn find(&self, name: &str) -> Result<Option<Account>> {
-        let (inner, name) = (self.inner.clone(), name.to_owned());
-        self.inner.job(move || inner.db.read(|c| accounts::find(c, &name))).await
-    }
-
-    async fn all(&self) -> Result<Vec<Account>> {
-        let inner = self.inner.clone();
-        self.inner.job(move || inner.db.read(accounts::all)).await
-    }
-
-    async fn set_verifier(&self, id: AccountId, verifier: Verifier) -> Result<Account> {
-        let inner = self.inner.clone();
-        self.inner
-            .job(move || {
-                inner
-                    .db
-                    .write("setting a password", move |c| accounts::set_verifier(c, id, &verifier))
-            })
-            .await
-    }
-
-    async fn set_disabled(&self, id: AccountId, disabled: bool) -> Result<Account> {
-        let inner = self.inner.clone();
-        self.inner
-            .job(move || {
-                inner
-                    .db
-                    .write("disabling an account", move |c| accounts::set_disabled(c, id, disabled))
-            })
-            .await
-    }
-
-    async fn set_limits(&self, id: AccountId, limits: QuotaLimits) -> Result<Account> {
-        let inner = self.inner.clone();
-        self.inner
-            .job(move || {
-                inner.db.write("setting limits", move |c| accounts::set_limits(c, id, limits))
-            })
-            .await
-    }
-
-    async fn remove(&self, id: AccountId, purge: bool) -> Result<()> {
-        let (home, turn) = self.inner.turn(id).await?;
-        let inner = self.inner.clone();
-        self.inner
-            .job(move || {
-                let removed = inner.remove_account(&home, purge);
-                drop(turn);
-                removed
-            })
-            .await
-    }
-
-    async fn enrol_key(&self, id: AccountId, key: EnrolledKey) -> Result<()> {
-        let inner = self.inner.clone();
-        self.inner
-            .job(move || inner.db.write("enrolling a key", move |c| accounts::enrol(c, id, &key)))
-            .await
-    }
-
-    async fn revoke_key(&self, id: AccountId, public_key: [u8; 32]) -> Result<bool> {
-        let inner = self.inner.clone();
-        self.inner
-            .job(move || {
-                inner.db.write("revoking a key", move |c| accounts::revoke(c, id, &public_key))
-            })
-            .await
-    }
-
-    async fn keys(&self, id: AccountId) -> Result<Vec<EnrolledKey>> {
-        let inner = self.inner.clone();
-        self.inner.job(move || inner.db.read(|c| accounts::keys(c, id))).await
-    }
-
-    async fn key_used(&self, id: AccountId, public_key: [u8; 32], when: Timestamp) -> Result<()> {
-        let inner = self.inner.clone();
-        self.inner
-            .job(move || {
-                inner.db.write("noting a key's use", move |c| {
-                    accounts::key_used(c, id, &public_key, when)
-                })
-            })
-            .await
-    }
-
-    async fn login_secret(&self) -> Result<[u8; 32]> {
-        let inner = self.inner.clone();
-        self.inner.job(move || inner.login_secret()).await
     }
 }
