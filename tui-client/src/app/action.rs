@@ -1,7 +1,7 @@
 //! Everything that can be asked for, and the one table from which keys, the bottom bar and the help
 //! are made.
 //!
-//! Invariant: no key stands for two actions, and an action without a key is in no table.
+//! Invariant: in each table no key stands for two actions, and an action without a key is in no table.
 
 use super::key::{Code, Key};
 use crate::catalogue::screen as text;
@@ -55,6 +55,14 @@ pub enum Action {
     Connect,
     /// Stop what runs.
     StopTransfers,
+    /// The keys go to the transfers.
+    EnterPanel,
+    /// The keys go to the pane again.
+    LeavePanel,
+    /// Why transfers failed.
+    Why,
+    /// Carry again what failed.
+    Retry,
 }
 
 /// An action, its keys and its names.
@@ -162,12 +170,39 @@ pub const TABLE: &[Spec] = &[
     other(Action::ToggleOrder, &[letter(',')], text::DOES_TOGGLE_ORDER),
     other(Action::Connect, &[letter('C')], text::DOES_CONNECT),
     other(Action::StopTransfers, &[letter('x')], text::DOES_STOP_TRANSFERS),
+    other(Action::EnterPanel, &[letter('w'), Key::ctrl('q')], text::DOES_ENTER_PANEL),
+    other(Action::AskToQuit, &[Key::ctrl('c')], text::DOES_ASK_TO_QUIT),
+];
+
+/// What keys mean while the transfers have them.
+pub const PANEL_TABLE: &[Spec] = &[
+    other(Action::Why, &[plain(Code::Enter)], text::DOES_WHY),
+    other(Action::Retry, &[letter('r')], text::DOES_RETRY),
+    other(Action::StopTransfers, &[letter('x')], text::DOES_STOP_TRANSFERS),
+    other(Action::Up, &[plain(Code::Up)], text::DOES_UP),
+    other(Action::Down, &[plain(Code::Down)], text::DOES_DOWN),
+    other(Action::PageUp, &[plain(Code::PageUp)], text::DOES_PAGE_UP),
+    other(Action::PageDown, &[plain(Code::PageDown)], text::DOES_PAGE_DOWN),
+    other(Action::First, &[plain(Code::Home)], text::DOES_FIRST),
+    other(Action::Last, &[plain(Code::End)], text::DOES_LAST),
+    other(
+        Action::LeavePanel,
+        &[plain(Code::Tab), plain(Code::BackTab), letter('w'), Key::ctrl('q')],
+        text::DOES_LEAVE_PANEL,
+    ),
+    other(Action::Help, &[plain(Code::F(1)), letter('?'), Key::alt('1')], text::DOES_HELP),
+    other(Action::Quit, &[plain(Code::F(10)), letter('q'), Key::alt('0')], text::DOES_QUIT),
     other(Action::AskToQuit, &[Key::ctrl('c')], text::DOES_ASK_TO_QUIT),
 ];
 
 /// The action of a key.
 pub fn of_key(key: Key) -> Option<Action> {
     TABLE.iter().find(|spec| spec.keys.contains(&key)).map(|spec| spec.action)
+}
+
+/// The action of a key while the transfers have the keys.
+pub fn of_panel_key(key: Key) -> Option<Action> {
+    PANEL_TABLE.iter().find(|spec| spec.keys.contains(&key)).map(|spec| spec.action)
 }
 
 /// The actions of the bottom bar, with number and word.
@@ -183,11 +218,13 @@ mod tests {
 
     #[test]
     fn no_key_stands_for_two_actions() {
-        let mut taken = HashMap::new();
-        for spec in TABLE {
-            assert!(!spec.keys.is_empty(), "{:?}", spec.action);
-            for key in spec.keys {
-                assert_eq!(taken.insert(*key, spec.action), None, "{key:?}");
+        for table in [TABLE, PANEL_TABLE] {
+            let mut taken = HashMap::new();
+            for spec in table {
+                assert!(!spec.keys.is_empty(), "{:?}", spec.action);
+                for key in spec.keys {
+                    assert_eq!(taken.insert(*key, spec.action), None, "{key:?}");
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ use super::listing::Rows;
 use super::pane::{Generation, PaneId};
 use crate::failure::Failure;
 use crate::remote::LinkState;
-use crate::transfer::{self, BatchId, Direction};
+use crate::transfer::{self, Batch, BatchId};
 
 /// Something happened.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ pub enum Event {
     Quota(Result<QuotaAnswer, Failure>),
     /// Batches that an earlier run did not finish, and that go on now; said before the first event
     /// of any of them.
-    Resumed(Vec<Resumed>),
+    Resumed(Vec<(BatchId, Batch)>),
     /// The queue belongs to another process: what is carried now is forgotten with this one.
     QueueElsewhere {
         /// Which process.
@@ -90,17 +90,6 @@ pub enum Event {
     },
     /// The engine tells something.
     Transfer(transfer::Event),
-}
-
-/// A batch that an earlier run did not finish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resumed {
-    /// Its id.
-    pub batch: BatchId,
-    /// Which way it goes.
-    pub direction: Direction,
-    /// It is a move.
-    pub moves: bool,
 }
 
 /// How an attempt to connect went.

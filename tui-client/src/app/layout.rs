@@ -177,8 +177,12 @@ fn pane(frame: Area) -> PaneLayout {
     }
 }
 
-/// The bottom bar's buttons, from left to right; those that do not fit are left out.
+/// The bottom bar's buttons, from left to right; those that do not fit are left out. None while
+/// the transfers have the keys: they mean other things then.
 pub fn bar(app: &App, area: Area) -> Vec<(Area, Action, String)> {
+    if app.in_panel {
+        return Vec::new();
+    }
     let actions: Vec<_> = action::bar().collect();
     let wide = |(_, number, label): &(Action, u8, &str)| format!(" F{number} {label} ");
     let narrow = |(_, number, label): &(Action, u8, &str)| format!("{number} {label} ");

@@ -24,6 +24,7 @@ pub mod order;
 pub mod pane;
 pub mod quota;
 pub mod rate;
+pub mod route;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod transfers;
@@ -66,6 +67,8 @@ pub struct App {
     pub panes: [Pane; 2],
     /// The pane that takes the keys.
     pub focus: PaneId,
+    /// The transfers take the keys instead.
+    pub in_panel: bool,
     /// What lies over the panes; the last takes the keys.
     pub dialogs: Vec<Dialog>,
     /// The gauges.
@@ -141,6 +144,7 @@ impl App {
             screen,
             panes: [left, right],
             focus: PaneId::Left,
+            in_panel: false,
             dialogs: Vec::new(),
             transfers: Transfers::new(now),
             moves: Moves::default(),

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use sampan_protocol::{Attributes, Entry, EntryKind, Mode, Name, Timestamp, Version};
+use sampan_protocol::{Attributes, Entry, EntryKind, Mode, Name, RemotePath, Timestamp, Version};
 
 use super::listing::Rows;
 use super::order::Order;
+use super::route::across;
 use crate::place::Location;
+use crate::transfer::{Batch, Options};
 
 pub(crate) fn name(text: &str) -> Name {
     Name::new(text.as_bytes()).expect("tests use names")
@@ -44,4 +46,11 @@ pub(crate) fn rows(entries: &[Entry]) -> Rows {
     let mut rows: Vec<Arc<Entry>> = entries.iter().cloned().map(Arc::new).collect();
     rows.sort_by(|left, right| Order::Natural.compare(left, right));
     Arc::new(rows)
+}
+
+/// An upload of `a` into the home.
+pub(crate) fn order() -> Batch {
+    let from = home().join(&name("a")).expect("a short path");
+    let route = across([&from], &Location::Remote(RemotePath::home()), true);
+    Batch { route: route.expect("it leads across"), options: Options::default() }
 }

@@ -10,6 +10,7 @@
 //! Invariant: bytes that were there before a transfer began raise a gauge and not a rate.
 
 mod item;
+mod lost;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -17,14 +18,17 @@ use std::time::{Duration, Instant};
 use sampan_protocol::Attributes;
 
 use super::rate::Rate;
-use crate::failure::Failure;
+use super::route;
 use crate::place::Location;
-use crate::transfer::{BatchId, Direction, Event, ItemId, Outcome, Summary, Totals, Transfer};
+use crate::transfer::{
+    Batch, BatchId, Direction, Event, ItemId, Outcome, Summary, Totals, Transfer,
+};
 
 pub use item::{Item, STALL, State};
+pub use lost::Lost;
 
-/// Most failures that the panel keeps; the count goes on.
-const MOST_FAILURES: usize = 100;
+/// Most failures that the panel keeps and that can be tried again; the count goes on.
+const MOST_LOST: usize = 10_000;
 
 /// A target that exists and differs.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +46,7 @@ pub struct Conflict {
 /// A batch.
 #[derive(Clone, Debug)]
 struct BatchState {
-    direction: Direction,
+    order: Batch,
     totals: Totals,
     planned: bool,
     settled_bytes: u64,
@@ -55,7 +59,7 @@ struct BatchState {
 pub struct Transfers {
     batches: BTreeMap<BatchId, BatchState>,
     items: BTreeMap<ItemId, Item>,
-    failures: VecDeque<Failure>,
+    lost: VecDeque<Lost>,
     conflicts: VecDeque<Conflict>,
     rates: [Rate; 2],
     began: Instant,
@@ -112,7 +116,7 @@ pub enum Line<'a> {
     /// A transfer that runs.
     Running(&'a Item),
     /// One that failed.
-    Failed(&'a Failure),
+    Failed(&'a Lost),
 }
 
 impl Transfers {
@@ -121,7 +125,7 @@ impl Transfers {
         Self {
             batches: BTreeMap::new(),
             items: BTreeMap::new(),
-            failures: VecDeque::new(),
+            lost: VecDeque::new(),
             conflicts: VecDeque::new(),
             rates: [Rate::new(now); 2],
             began: now,
@@ -142,7 +146,9 @@ impl Transfers {
 
     /// Whether a batch of this direction is not done with.
     pub fn runs(&self, direction: Direction) -> bool {
-        self.batches.values().any(|batch| batch.summary.is_none() && batch.direction == direction)
+        self.batches.values().any(|batch| {
+            batch.summary.is_none() && route::direction(&batch.order.route) == direction
+        })
     }
 
     /// Batches that are not done with.
@@ -152,12 +158,12 @@ impl Transfers {
     }
 
     /// A batch was handed to the engine.
-    pub fn begin(&mut self, batch: BatchId, direction: Direction, now: Instant) {
+    pub fn begin(&mut self, batch: BatchId, order: Batch, now: Instant) {
         if !self.is_running() {
             *self = Self::new(now);
         }
         let state = BatchState {
-            direction,
+            order,
             totals: Totals::default(),
             planned: false,
             settled_bytes: 0,
@@ -187,8 +193,11 @@ impl Transfers {
                     item.enter(phase, now);
                 }
             }
-            Event::Finished { batch, item, source, outcome, .. } => {
-                self.finished(batch, item, source.as_ref(), outcome);
+            Event::Finished { batch, item, from, to, source, outcome } => {
+                self.finished(batch, item, source.as_ref());
+                if let Outcome::Failed(failure) = outcome {
+                    self.lose(Lost { batch, from, to, failure });
+                }
             }
             Event::GroupFinished { item } => self.group_finished(item),
             Event::Conflict { batch, item, from, to } => {
@@ -215,13 +224,7 @@ impl Transfers {
         self.rates[rate_index(direction)].add(moved, now);
     }
 
-    fn finished(
-        &mut self,
-        batch: BatchId,
-        item: ItemId,
-        source: Option<&Attributes>,
-        outcome: Outcome,
-    ) {
+    fn finished(&mut self, batch: BatchId, item: ItemId, source: Option<&Attributes>) {
         self.conflicts.retain(|conflict| conflict.item != item);
         let is_member = self.items.get(&item).is_some_and(Item::is_group);
         let carried = if is_member { None } else { self.items.remove(&item) };
@@ -233,12 +236,35 @@ impl Transfers {
                 state.settled_bytes = state.settled_bytes.saturating_add(bytes);
             }
         }
-        if let Outcome::Failed(failure) = outcome {
-            if self.failures.len() == MOST_FAILURES {
-                self.failures.pop_front();
-            }
-            self.failures.push_back(failure);
+    }
+
+    fn lose(&mut self, lost: Lost) {
+        if self.lost.len() == MOST_LOST {
+            self.lost.pop_front();
         }
+        self.lost.push_back(lost);
+    }
+
+    /// Batches that carry again what failed, which does not count as failed any more.
+    pub fn take_lost(&mut self) -> Vec<Batch> {
+        let mut of_batches: BTreeMap<BatchId, Vec<Lost>> = BTreeMap::new();
+        for lost in self.lost.drain(..) {
+            of_batches.entry(lost.batch).or_default().push(lost);
+        }
+        let mut orders = Vec::new();
+        for (id, lost) in of_batches {
+            let Some(batch) = self.batches.get_mut(&id) else { continue };
+            orders.extend(lost::again(&batch.order, &lost));
+            if let Some(summary) = &mut batch.summary {
+                summary.failed = summary.failed.saturating_sub(lost.len() as u64);
+            }
+        }
+        orders
+    }
+
+    /// What failed, latest first.
+    pub fn lost(&self) -> impl Iterator<Item = &Lost> {
+        self.lost.iter().rev()
     }
 
     fn group_finished(&mut self, item: ItemId) {
@@ -279,12 +305,12 @@ impl Transfers {
     /// Lines below the gauge for all: what runs first, then what failed, latest first.
     pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
         let running = self.items.values().map(Line::Running);
-        running.chain(self.failures.iter().rev().map(Line::Failed))
+        running.chain(self.lost().map(Line::Failed))
     }
 
     /// How many lines there are below the gauge for all.
     pub fn line_count(&self) -> usize {
-        self.items.len() + self.failures.len()
+        self.items.len() + self.lost.len()
     }
 
     /// The gauge for all; `None` if there is nothing to show.

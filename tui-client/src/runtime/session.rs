@@ -12,10 +12,10 @@ use tokio::task::JoinSet;
 use super::connect;
 use super::queue::Queue;
 use super::runner::Report;
-use crate::app::event::{Event, Resumed};
+use crate::app::event::Event;
 use crate::failure::Failure;
 use crate::remote::Remote;
-use crate::transfer::{Batch, BatchId, Command, Direction, Engine, Route, Settings, Started};
+use crate::transfer::{Command, Engine, Settings, Started};
 
 /// A connection and its engine.
 pub(super) struct Session {
@@ -41,7 +41,6 @@ impl Session {
         let mut tasks = JoinSet::new();
         tasks.spawn(connect::watch_link(remote.clone(), reports.clone()));
         tasks.spawn(forward(events, reports.clone()));
-        let resumed: Vec<_> = resumed.iter().map(described).collect();
         let elsewhere = elsewhere.map(|process| Event::QueueElsewhere { process });
         let told = (!resumed.is_empty()).then_some(Event::Resumed(resumed));
         let session = Self { remote, engine, commands: VecDeque::new(), tasks };
@@ -83,14 +82,6 @@ impl Session {
 /// The engine ends by itself only if it panicked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EngineEnded;
-
-fn described((batch, order): &(BatchId, Batch)) -> Resumed {
-    let direction = match order.route {
-        Route::Upload { .. } => Direction::Upload,
-        Route::Download { .. } => Direction::Download,
-    };
-    Resumed { batch: *batch, direction, moves: order.options.moves }
-}
 
 async fn forward(
     mut events: mpsc::Receiver<crate::transfer::Event>,

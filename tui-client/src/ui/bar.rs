@@ -3,8 +3,12 @@
 use super::paint::Paint;
 use crate::app::App;
 use crate::app::layout::{self, Area};
+use crate::catalogue::screen as text;
 
 pub(super) fn paint(app: &App, area: Area, paint: &mut Paint) {
+    if app.in_panel {
+        paint.text(area, text::PANEL_BAR, paint.theme.button);
+    }
     for (button, _, label) in layout::bar(app, area) {
         // The number stands out from the word behind it.
         let word = label

@@ -23,7 +23,7 @@ pub(super) fn paint(app: &App, area: Area, paint: &mut Paint) {
     for (area, line) in below.zip(app.transfers.lines().skip(offset)) {
         match line {
             Line::Running(item) => running(item, broken, area, paint),
-            Line::Failed(failure) => failed(app, failure, area, paint),
+            Line::Failed(lost) => failed(app, &lost.failure, area, paint),
         }
     }
 }
@@ -38,7 +38,11 @@ fn overall(all: &Overall, area: Area, paint: &mut Paint) {
     if let Some(ended) = &all.ended {
         let style = if ended.failed > 0 { paint.theme.bad } else { paint.theme.good };
         let mark = if ended.failed > 0 { "!" } else { "✓" };
-        paint.text(area, &format!("{mark} {}", text::ended(ended)), style);
+        let line = format!("{mark} {}", text::ended(ended));
+        let room = usize::from(area.width).saturating_sub(width(&line));
+        let hint = if ended.failed > 0 { text::RETRY_HINT } else { "" };
+        let hint = if width(hint) <= room { hint } else { "" };
+        paint.text(area, &format!("{line}{hint}"), style);
         return;
     }
     let mut rates = Vec::new();

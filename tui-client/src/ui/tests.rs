@@ -127,7 +127,7 @@ impl Stage {
     fn transferring(screen: Size) -> Self {
         let mut stage = Self::connected(screen);
         let batch = BatchId(1);
-        stage.app.transfers.begin(batch, Direction::Upload, stage.now);
+        stage.app.transfers.begin(batch, crate::app::testing::order(), stage.now);
         let totals = Totals { files: 12, folders: 1, bytes: 4_000 * MB };
         stage.told(Told::Planned { batch, totals, complete: false });
         let at = |text: &str| crate::app::testing::home().join(&name(text)).unwrap();
@@ -287,7 +287,7 @@ fn dialog_overwrite() {
         let old = sampan_protocol::Timestamp::new(1_700_000_000, 0).unwrap();
         let mut there = file("ascii.txt", 999).attributes;
         there.mtime = old;
-        stage.app.transfers.begin(BatchId(1), Direction::Upload, stage.now);
+        stage.app.transfers.begin(BatchId(1), crate::app::testing::order(), stage.now);
         stage.told(Told::Conflict {
             batch: BatchId(1),
             item: ItemId(1),

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::num::NonZero;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
@@ -17,7 +17,7 @@ use crate::program::Program;
 const SIZE: (u16, u16) = (100, 24);
 
 /// Longer than any step takes, so that a test that hangs fails.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A shell's command line on a terminal of its own.
 pub(crate) struct OnTerminal {
@@ -120,6 +120,10 @@ impl OnTerminal {
         let deadline = Instant::now() + PATIENCE;
         while !until(self) {
             let left = deadline.saturating_duration_since(Instant::now());
+            // Also if there is always more.
+            if left.is_zero() {
+                return false;
+            }
             let Ok(more) = self.output.recv_timeout(left) else { return false };
             self.take(&more);
         }
@@ -145,12 +149,22 @@ impl OnTerminal {
     }
 
     /// Waits for the end: all that was shown, and the exit code.
+    #[track_caller]
     pub(crate) fn ends(mut self) -> (String, u32) {
-        let code = self.child.wait().unwrap().exit_code();
-        drop(self.master);
-        while let Ok(more) = self.output.recv_timeout(PATIENCE) {
-            self.seen.push_str(&String::from_utf8_lossy(&more));
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.output.recv_timeout(left) {
+                Ok(more) if !left.is_zero() => self.take(&more),
+                // Its last program has gone.
+                Err(RecvTimeoutError::Disconnected) => break,
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {
+                    self.child.kill().unwrap();
+                    panic!("it never ended:\n{}", self.face().contents());
+                }
+            }
         }
+        let code = self.child.wait().unwrap().exit_code();
         (self.seen, code)
     }
 }

@@ -162,15 +162,21 @@ fn stop() -> Content {
 
 /// One line an action, from the same table as the keys.
 fn help() -> Content {
-    let actions = action::TABLE.iter().map(|spec| {
+    let row = |spec: &action::Spec| {
         let keys = spec.keys.iter().map(|key| text::key(*key)).collect::<Vec<_>>().join(" ");
         Block::Fact("", vec![keys, spec.help.to_owned()])
-    });
+    };
+    let actions = action::TABLE.iter().map(row);
     let mouse = text::HELP_MOUSE
         .iter()
         .map(|(what, does)| Block::Fact("", vec![(*what).to_owned(), (*does).to_owned()]));
     let mut blocks: Vec<Block> = actions.collect();
-    blocks.push(Block::Gap);
+    let in_panel = action::PANEL_TABLE
+        .iter()
+        .filter(|spec| !action::TABLE.iter().any(|other| other.action == spec.action));
+    blocks.extend([Block::Gap, Block::Strong(text::HELP_PANEL.to_owned())]);
+    blocks.extend(in_panel.map(row));
+    blocks.extend([Block::Gap, Block::Strong(text::HELP_POINTER.to_owned())]);
     blocks.extend(mouse);
     blocks.push(Block::Gap);
     blocks.extend(text::HELP_NOTES.iter().map(|note| Block::Text((*note).to_owned())));

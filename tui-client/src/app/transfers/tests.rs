@@ -1,5 +1,5 @@
 use super::*;
-use crate::app::testing::{file, home, name};
+use crate::app::testing::{file, home, name, order};
 use crate::failure::{Side, Situation};
 use crate::transfer::Phase;
 
@@ -33,7 +33,7 @@ fn done() -> Outcome {
 
 fn running(now: Instant, events: impl IntoIterator<Item = Event>) -> Transfers {
     let mut transfers = Transfers::new(now);
-    transfers.begin(BATCH, Direction::Upload, now);
+    transfers.begin(BATCH, order(), now);
     events.into_iter().for_each(|event| transfers.apply(event, now));
     transfers
 }
@@ -138,7 +138,9 @@ fn the_end_is_told_with_what_failed_and_why() {
     assert!(!transfers.is_running());
     let ended = transfers.overall(later + Duration::from_secs(9)).unwrap().ended.unwrap();
     assert_eq!((ended.failed, ended.took), (1, Duration::from_secs(61)));
-    assert!(transfers.lines().any(|line| matches!(line, Line::Failed(f) if *f == failure)));
+    assert!(
+        transfers.lines().any(|line| matches!(line, Line::Failed(lost) if lost.failure == failure))
+    );
     assert!(transfers.dismiss(later));
     assert!(transfers.is_empty());
 }
@@ -147,14 +149,14 @@ fn the_end_is_told_with_what_failed_and_why() {
 fn a_batch_after_rest_starts_anew_and_one_beside_adds_up() {
     let now = Instant::now();
     let mut transfers = running(now, [planned(1, MB)]);
-    transfers.begin(BatchId(8), Direction::Download, now);
+    transfers.begin(BatchId(8), order(), now);
     let totals = Totals { files: 1, folders: 0, bytes: MB };
     transfers.apply(Event::Planned { batch: BatchId(8), totals, complete: true }, now);
     assert_eq!(transfers.overall(now).unwrap().total, 2 * MB);
     for batch in [BATCH, BatchId(8)] {
         transfers.apply(Event::Summary { batch, summary: Summary::default() }, now);
     }
-    transfers.begin(BatchId(9), Direction::Upload, now);
+    transfers.begin(BatchId(9), order(), now);
     assert_eq!(transfers.overall(now).unwrap().total, 0);
 }
 

@@ -154,8 +154,11 @@ pub(super) fn mark(app: &mut App) {
     step(app, 1);
 }
 
-/// The cheapest step back: marks, else what ended in the panel.
+/// The cheapest step back: out of the panel, else marks, else what ended in the panel.
 pub(super) fn step_back(app: &mut App, turn: &mut Turn) {
+    if std::mem::take(&mut app.in_panel) {
+        return;
+    }
     let focus = app.focus;
     let pane = app.pane_mut(focus);
     if !pane.marks.is_empty() {

@@ -1,6 +1,6 @@
 //! Keys: to the dialog if one is open, else to an action.
 
-use super::{Turn, browse, changing, connecting, dialog, pointer, transferring};
+use super::{Turn, browse, changing, connecting, dialog, panel, pointer, transferring};
 use crate::app::action::{self, Action};
 use crate::app::dialog::Dialog;
 use crate::app::effect::Effect;
@@ -32,6 +32,8 @@ pub(super) fn key(app: &mut App, key: Key, turn: &mut Turn) {
     };
     if key == Key::plain(Code::Esc) {
         app.escape = Some(turn.now + ESCAPE_WAIT);
+    } else if app.in_panel {
+        panel::key(app, key, turn);
     } else if let Some(action) = action::of_key(key) {
         run(app, action, turn);
     }
@@ -63,6 +65,9 @@ pub(super) fn run(app: &mut App, action: Action, turn: &mut Turn) {
         Action::ToggleOrder => browse::toggle_order(app, turn),
         Action::Connect => connecting::ask(app, turn),
         Action::StopTransfers => transferring::ask_stop(app, turn),
+        Action::EnterPanel => panel::enter(app, turn),
+        // Only the panel's keys say so, and it does them itself.
+        Action::LeavePanel | Action::Why | Action::Retry => {}
     }
 }
 

@@ -7,6 +7,7 @@ mod changing;
 mod connecting;
 mod dialog;
 mod keys;
+mod panel;
 mod pointer;
 mod time;
 mod transferring;
@@ -79,7 +80,7 @@ pub fn update(app: &mut App, event: Event, now: Instant) -> Turn {
         }
         Event::Link(link) => connecting::link(app, link, &mut turn),
         Event::Quota(answer) => connecting::quota(app, &answer),
-        Event::Resumed(batches) => transferring::resumed(app, &batches, &turn),
+        Event::Resumed(batches) => transferring::resumed(app, batches, &turn),
         Event::QueueElsewhere { process } => app.say(text::queue_elsewhere(process), now),
         Event::Transfer(event) => transferring::event(app, event, &mut turn),
     }

@@ -57,17 +57,18 @@ fn press(app: &mut App, mouse: Mouse, turn: &mut Turn) {
     let hit = layout::hit(app, mouse.x, mouse.y);
     match hit {
         Hit::Control(_) | Hit::Bar(_) => app.gesture = Gesture::Button(hit),
-        Hit::Frame(pane) => app.focus = pane,
+        Hit::Frame(pane) => (app.focus, app.in_panel) = (pane, false),
         Hit::Row { pane, row, gutter } => {
             press_row(app, mouse, Click { pane, row, at: turn.now }, gutter, turn);
         }
-        Hit::Panel | Hit::Dialog | Hit::Nothing => {}
+        Hit::Panel => app.in_panel = true,
+        Hit::Dialog | Hit::Nothing => {}
     }
 }
 
 fn press_row(app: &mut App, mouse: Mouse, click: Click, gutter: bool, turn: &mut Turn) {
     let Click { pane: id, row, .. } = click;
-    app.focus = id;
+    (app.focus, app.in_panel) = (id, false);
     if app.pane(id).reading == Reading::Absent {
         connecting::ask(app, turn);
         return;

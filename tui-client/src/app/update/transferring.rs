@@ -9,15 +9,12 @@ use crate::app::App;
 use crate::app::changes::{Kind, Running, Seen};
 use crate::app::dialog::{Dialog, form::Answer};
 use crate::app::effect::Effect;
-use crate::app::event::Resumed;
 use crate::app::pane::{PaneId, Reading};
+use crate::app::route::across;
 use crate::app::transfers::Conflict;
 use crate::catalogue::screen as text;
 use crate::place::Location;
-use crate::transfer::{
-    Batch, BatchId, Command, Direction, Event, OnConflict, Options, Resolution, Route, Source,
-    Target,
-};
+use crate::transfer::{Batch, BatchId, Command, Event, OnConflict, Options, Resolution};
 
 /// Copies what is marked to the folder of the other pane.
 pub(super) fn copy(app: &mut App, turn: &mut Turn) {
@@ -49,7 +46,7 @@ fn is_ready(app: &mut App, entries: &[Arc<Entry>], turn: &mut Turn) -> bool {
     !absent && !entries.is_empty()
 }
 
-/// Sends entries of a pane into a folder, wherever that is. Within one side they always move: the
+/// Sends entries of a pane into a folder, wherever that is. Within one side they can only move: the
 /// engine carries between sides.
 pub(super) fn send(
     app: &mut App,
@@ -62,59 +59,55 @@ pub(super) fn send(
     let folder = app.pane(from).location.clone();
     let items: Vec<Seen> =
         entries.iter().filter_map(|entry| changing::seen(&folder, entry)).collect();
-    app.pane_mut(from).marks.clear();
-    let Some((route, direction)) = route(&items, target) else {
-        changing::rename_into(app, items, target, turn);
+    let Some(route) = across(items.iter().map(|item| &item.location), target, true) else {
+        if moves {
+            app.pane_mut(from).marks.clear();
+            changing::rename_into(app, items, target, turn);
+        } else {
+            app.say(text::NO_COPY_WITHIN_A_SIDE, turn.now);
+        }
         return;
     };
-    let batch = BatchId(app.next_id());
-    if moves {
-        app.moves.begin(batch);
-    }
+    app.pane_mut(from).marks.clear();
     // A move may only take "unchanged" for equal contents: what it is is removed afterwards.
     let options =
         Options { on_conflict: OnConflict::Ask, checksum: moves, moves, ..Options::default() };
-    app.transfers.begin(batch, direction, turn.now);
-    browse::reveal_all(app);
-    turn.effect(Effect::Transfer(Command::Submit(batch, Batch { route, options })));
+    submit(app, Batch { route, options }, turn);
 }
 
-/// The route across; `None` within one side.
-fn route(items: &[Seen], target: &Location) -> Option<(Route, Direction)> {
-    match target {
-        Location::Remote(path) => {
-            let sources = items.iter().map(|item| match &item.location {
-                Location::Local(path) => Some(Source { path: path.clone(), contents: false }),
-                Location::Remote(_) => None,
-            });
-            let sources = sources.collect::<Option<Vec<_>>>()?;
-            let target = Target { path: path.clone(), is_folder: true };
-            Some((Route::Upload { sources, target }, Direction::Upload))
-        }
-        Location::Local(path) => {
-            let sources = items.iter().map(|item| match &item.location {
-                Location::Remote(path) => Some(Source { path: path.clone(), contents: false }),
-                Location::Local(_) => None,
-            });
-            let sources = sources.collect::<Option<Vec<_>>>()?;
-            let target = Target { path: path.clone(), is_folder: true };
-            Some((Route::Download { sources, target }, Direction::Download))
-        }
+fn submit(app: &mut App, batch: Batch, turn: &mut Turn) {
+    let id = BatchId(app.next_id());
+    if batch.options.moves {
+        app.moves.begin(id);
+    }
+    app.transfers.begin(id, batch.clone(), turn.now);
+    browse::reveal_all(app);
+    turn.effect(Effect::Transfer(Command::Submit(id, batch)));
+}
+
+/// Orders again what failed.
+pub(super) fn retry(app: &mut App, turn: &mut Turn) {
+    let orders = app.transfers.take_lost();
+    if orders.is_empty() {
+        app.say(text::NOTHING_FAILED, turn.now);
+    }
+    for order in orders {
+        submit(app, order, turn);
     }
 }
 
 /// Batches of an earlier run go on.
-pub(super) fn resumed(app: &mut App, batches: &[Resumed], turn: &Turn) {
-    for Resumed { batch, direction, moves } in batches {
-        // Ids of this run begin behind those of earlier ones.
-        app.sequence = app.sequence.max(batch.0);
-        app.transfers.begin(*batch, *direction, turn.now);
-        if *moves {
-            app.moves.begin(*batch);
-        }
-    }
+pub(super) fn resumed(app: &mut App, batches: Vec<(BatchId, Batch)>, turn: &Turn) {
     if !batches.is_empty() {
         app.say(text::resumed(batches.len()), turn.now);
+    }
+    for (id, batch) in batches {
+        // Ids of this run begin behind those of earlier ones.
+        app.sequence = app.sequence.max(id.0);
+        if batch.options.moves {
+            app.moves.begin(id);
+        }
+        app.transfers.begin(id, batch, turn.now);
     }
     browse::reveal_all(app);
 }

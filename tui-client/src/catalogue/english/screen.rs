@@ -134,8 +134,14 @@ pub const DOES_RELOAD: &str = "read the folder again";
 pub const DOES_TOGGLE_ORDER: &str = "sort names naturally or byte by byte";
 pub const DOES_CONNECT: &str = "connect to a server";
 pub const DOES_STOP_TRANSFERS: &str = "stop all transfers, after a question";
+pub const DOES_ENTER_PANEL: &str = "look at the transfers: why some failed, try again, stop";
+pub const DOES_LEAVE_PANEL: &str = "back to the pane";
+pub const DOES_WHY: &str = "why transfers failed, and what helps";
+pub const DOES_RETRY: &str = "carry again what failed";
 pub const DOES_ASK_TO_QUIT: &str = "close the dialog, else ask whether to leave";
 
+pub const HELP_PANEL: &str = "At the transfers, after w";
+pub const HELP_POINTER: &str = "The pointer";
 pub const HELP_MOUSE: &[(&str, &str)] = &[
     ("Click", "cursor there; in the first two columns: mark or unmark"),
     ("Double click", "open the folder"),
@@ -158,6 +164,12 @@ pub const NO_VIEWER_YET: &str = "This is a file. F5 copies it to the other side.
 pub const BUSY_WITH_OTHER_ACCOUNT: &str =
     "Something runs with this account. Wait, or stop it with x.";
 pub const LINK_IS_BACK: &str = "The link is back.";
+pub const NOTHING_FAILED: &str = "Nothing failed.";
+pub const NO_TRANSFERS: &str = "There are no transfers. F5 copies to the other side.";
+pub const NO_COPY_WITHIN_A_SIDE: &str =
+    "Copying within one side is not there yet. F6 moves; F5 copies to the other side.";
+pub const PANEL_BAR: &str = " ↑↓ scroll  Enter why  r try again  x stop  Esc back ";
+pub const RETRY_HINT: &str = " · w, then r, tries again";
 pub const NOTHING_RUNS: &str = "Nothing runs.";
 pub const READING: &str = "reading …";
 pub const EMPTY: &str = "empty";

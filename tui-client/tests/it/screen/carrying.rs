@@ -3,8 +3,10 @@
 
 use std::fs;
 
+use sampan_server::store::QuotaLimits;
+
 use super::sluice::Sluice;
-use super::{F5, F6, Journey, Side, TAB, assert_equal, noise};
+use super::{F5, F6, F8, Journey, Side, TAB, assert_equal, noise, row_of};
 use crate::server::TestServer;
 
 const MIB: usize = 1 << 20;
@@ -119,7 +121,7 @@ fn f5_downloads_from_the_right_pane_and_f6_moves() {
     journey.finds(Side::Left, "moved");
     journey
         .terminal
-        .comes_to("the source gone", |face| super::row_of(face, Side::Right, "moved").is_none());
+        .comes_to("the source gone", |face| row_of(face, Side::Right, "moved").is_none());
     assert!(fs::read(journey.local("moved")).unwrap() == noise(2, 3 * MIB));
     journey.leaves();
 }
@@ -150,5 +152,40 @@ fn the_terminal_may_change_its_size_during_a_transfer() {
     sluice.open();
     journey.faces("✓ done: 1 across");
     assert_equal(&journey.local("cargo"), &user.home().join("cargo"));
+    journey.leaves();
+}
+
+#[test]
+fn what_failed_says_why_and_is_tried_again_by_r() {
+    let server = TestServer::start();
+    let limits = QuotaLimits { bytes: Some(2_000_000), entries: None };
+    let user = server.limited_user("ada", limits);
+    let mut journey =
+        Journey::begin(&user, &[("first", noise(1, 1_200_000)), ("second", noise(2, 1_200_000))]);
+    let row = journey.finds(Side::Left, "first");
+    journey.drags(&[row]);
+    journey.types(F5);
+    journey.faces("✓ done: 1 across");
+    let row = journey.finds(Side::Left, "second");
+    journey.drags(&[row]);
+    journey.types(F5);
+    journey.faces("1 failed");
+    journey.faces("! failed · ");
+    journey.types("w\r");
+    journey.faces("This did not work");
+    journey.faces("quota");
+    journey.types("\r\t\t");
+    // Room is made, and the same once more.
+    let row = journey.finds(Side::Right, "first");
+    journey.drags(&[row]);
+    journey.types(F8);
+    journey.faces("Delete this one from");
+    journey.types("y");
+    journey.terminal.comes_to("room", |face| row_of(face, Side::Right, "first").is_none());
+    journey.types("wr");
+    journey.faces("✓ done: 1 across");
+    assert_equal(&journey.local("second"), &user.home().join("second"));
+    journey.types("w");
+    journey.faces("F10 Quit");
     journey.leaves();
 }

@@ -13,6 +13,7 @@ mod names;
 mod restoring;
 mod sampand;
 mod sluice;
+mod tmux;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 use super::*;
 use crate::app::changes::Change;
 use crate::app::testing::name;
+use crate::failure::{Failure, Situation};
 use crate::transfer::{
     Batch, BatchId, Command, Direction, Event as Told, ItemId, OnConflict, Outcome, Resolution,
     Route, Summary, Totals, Transfer,
@@ -213,4 +214,112 @@ fn while_uploads_run_the_quota_is_asked_for_every_two_seconds() {
         asked += bench.taken().iter().filter(|effect| **effect == Effect::AskQuota).count();
     }
     assert_eq!(asked, 3);
+}
+
+fn failed(batch: BatchId, name: &str, to: Location) -> Event {
+    let failure = Failure::new(Situation::LinkLost, name);
+    Event::Transfer(Told::Finished {
+        batch,
+        item: ItemId(1),
+        from: here(name),
+        to,
+        source: Some(file(name, 100).attributes),
+        outcome: Outcome::Failed(failure),
+    })
+}
+
+/// Folder, and names of what goes there.
+fn upload(effect: &Effect) -> (String, Vec<String>, bool) {
+    let Effect::Transfer(Command::Submit(_, batch)) = effect else { panic!("{effect:?}") };
+    let Route::Upload { sources, target } = &batch.route else { panic!("{batch:?}") };
+    let names = sources.iter().map(|source| source.path.display().to_string()).collect();
+    (target.path.to_string(), names, target.is_folder)
+}
+
+#[test]
+fn what_failed_is_carried_again_under_the_names_it_was_to_get() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    bench.press("w r");
+    assert_eq!(bench.taken(), [], "there is no panel yet");
+    bench.press("Esc").wait(Duration::from_secs(1)).press("End F5");
+    let (batch, _) = submitted(&bench.taken());
+    for event in [
+        failed(batch, "f1", there("docs/f1")),
+        failed(batch, "f2", there("docs/f2 (2)")),
+        failed(batch, "docs", there("docs")),
+        summary(batch),
+    ] {
+        bench.event(event);
+    }
+    bench.taken();
+    bench.press("w Enter");
+    assert!(matches!(bench.dialog(), Dialog::Failures(d) if d.failures.len() == 3));
+    bench.press("Enter r");
+    let orders = bench.taken();
+    let here = |name: &str| format!("/home/anna/{name}");
+    assert_eq!(
+        orders.iter().map(upload).collect::<Vec<_>>(),
+        [
+            ("/".to_owned(), vec![here("docs")], true),
+            ("/docs".to_owned(), vec![here("f1")], true),
+            ("/docs/f2 (2)".to_owned(), vec![here("f2")], false),
+        ]
+    );
+    assert_eq!(bench.app.transfers.lost().count(), 0);
+    bench.press("r");
+    assert_eq!(bench.taken(), [], "nothing is carried twice");
+}
+
+#[test]
+fn a_batch_that_could_not_begin_is_carried_again_whole() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    bench.press("End Space Home Down Space F5");
+    let (batch, order) = submitted(&bench.taken());
+    let home = Location::Remote(RemotePath::home());
+    bench.event(failed(batch, "docs", home)).event(summary(batch));
+    bench.taken();
+    bench.press("w r");
+    let (_, again) = submitted(&bench.taken());
+    assert_eq!(again, order);
+}
+
+#[test]
+fn what_lies_in_a_folder_that_failed_goes_with_it() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    bench.press("Home Down F5");
+    let (batch, _) = submitted(&bench.taken());
+    let inner = Failure::new(Situation::LinkLost, "f");
+    let from = here("docs").join(&name("f")).unwrap();
+    bench.event(failed(batch, "docs", there("docs"))).event(Event::Transfer(Told::Finished {
+        batch,
+        item: ItemId(2),
+        from,
+        to: there("docs/f"),
+        source: None,
+        outcome: Outcome::Failed(inner),
+    }));
+    bench.event(summary(batch));
+    bench.taken();
+    bench.press("w r");
+    let (_, again) = submitted(&bench.taken());
+    let Route::Upload { sources, .. } = again.route else { panic!("an upload") };
+    assert_eq!(sources.len(), 1);
+}
+
+#[test]
+fn the_panel_takes_the_keys_until_it_is_left() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    bench.press("End F5");
+    let (batch, _) = submitted(&bench.taken());
+    bench.press("w");
+    assert!(bench.app.in_panel);
+    bench.press("Space F8 n");
+    assert!(bench.app.dialogs.is_empty() && bench.left().marks.is_empty());
+    bench.press("x y");
+    assert_eq!(bench.taken(), [Effect::Transfer(Command::Cancel(batch))]);
+    bench.press("Tab Space");
+    assert_eq!(bench.marked(PaneId::Left), ["f9"]);
+    bench.press("w Esc").wait(Duration::from_secs(1));
+    assert!(!bench.app.in_panel);
+    assert_eq!(bench.marked(PaneId::Left), ["f9"], "the cheapest step back");
 }
