@@ -98,7 +98,7 @@ pub(super) enum Command {
     Demo(Demo),
     /// Open the screen and fail at SIGUSR1; not in a release
     #[cfg(debug_assertions)]
-    #[command(hide = true)]
+    #[command(hide = true, after_help = "Example:\n  sampan fail-on-screen")]
     FailOnScreen,
 }
 

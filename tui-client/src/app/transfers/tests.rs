@@ -1,6 +1,6 @@
 use super::*;
 use crate::app::testing::{file, home, name, order};
-use crate::failure::{Side, Situation};
+use crate::failure::{Failure, Side, Situation};
 use crate::transfer::Phase;
 
 const BATCH: BatchId = BatchId(7);

@@ -11,7 +11,7 @@ use super::jobs::Work;
 use crate::place::Location;
 use crate::transfer::command::{BatchId, Direction, ItemId};
 use crate::transfer::event::{Event, Phase, Transfer};
-use crate::transfer::item::{FilePlan, FolderPlan};
+use crate::transfer::item::FilePlan;
 use crate::transfer::job::Gauge;
 use crate::transfer::upload::PackMember;
 
@@ -86,38 +86,54 @@ impl Director {
 
 fn transfer_of(work: &Work) -> Transfer {
     match work {
-        Work::File(plan) => Transfer {
-            direction: plan.ends.direction(),
-            from: plan.ends.from(),
-            to: plan.ends.to(),
-            files: 1,
-            bytes: plan.source.size,
-            resumed: 0,
+        Work::File(plan) => of_file(plan),
+        Work::Pack(members) => match &members[..] {
+            [PackMember::File(plan)] => of_file(plan),
+            members => of_group(members),
         },
-        Work::Pack(members) => {
-            let (direction, from, to) = match members.first() {
-                Some(PackMember::File(FilePlan { ends, .. })) => {
-                    (ends.direction(), above(ends.from()), above(ends.to()))
-                }
-                Some(PackMember::Folder(folder)) => {
-                    let FolderPlan { from, .. } = folder;
-                    (Direction::Upload, from.clone(), folder.to())
-                }
-                None => unreachable!("no pack is empty"),
-            };
-            let files = members.iter().filter(|member| matches!(member, PackMember::File(_)));
-            Transfer {
-                direction,
-                from,
-                to,
-                files: files.count() as u64,
-                bytes: members.iter().map(PackMember::bytes).sum(),
-                resumed: 0,
-            }
-        }
     }
+}
+
+fn of_file(plan: &FilePlan) -> Transfer {
+    Transfer {
+        direction: plan.ends.direction(),
+        from: plan.ends.from(),
+        to: plan.ends.to(),
+        files: 1,
+        bytes: plan.source.size,
+        resumed: 0,
+    }
+}
+
+/// Named by the innermost folder that holds all of it.
+fn of_group(members: &[PackMember]) -> Transfer {
+    let mut ends = members.iter().map(|member| match member {
+        PackMember::File(FilePlan { ends, .. }) => {
+            (ends.direction(), above(ends.from()), above(ends.to()))
+        }
+        PackMember::Folder(folder) => (Direction::Upload, folder.from.clone(), folder.to()),
+    });
+    let Some(first) = ends.next() else { unreachable!("no pack is empty") };
+    let (direction, from, to) = ends.fold(first, |(direction, from, to), other| {
+        (direction, shared(from, &other.1), shared(to, &other.2))
+    });
+    let files = members.iter().filter(|member| matches!(member, PackMember::File(_)));
+    let bytes = members.iter().map(PackMember::bytes).sum();
+    Transfer { direction, from, to, files: files.count() as u64, bytes, resumed: 0 }
 }
 
 fn above(place: Location) -> Location {
     place.parent().unwrap_or(place)
+}
+
+/// The innermost folder that holds both, or is one of them.
+fn shared(mut one: Location, other: &Location) -> Location {
+    let holds = |one: &Location| {
+        std::iter::successors(Some(other.clone()), Location::parent).any(|above| above == *one)
+    };
+    while !holds(&one) {
+        let Some(above) = one.parent() else { break };
+        one = above;
+    }
+    one
 }
