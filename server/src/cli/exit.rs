@@ -9,8 +9,8 @@ use crate::control::{AdminRefusal, CallError, RefusalKind};
 use crate::listener::BindError;
 use crate::server::StartError;
 use crate::state::StateError;
-use crate::store::StoreError;
 use crate::store::local::OpenError;
+use crate::store::{Situation, StoreError};
 
 /// Some of it failed, or for a reason without a code of its own.
 const FAILED: u8 = 1;
@@ -69,6 +69,7 @@ impl CliError {
             Self::Start(
                 StartError::Store(error) | StartError::Open(OpenError::Recovery(error)),
             ) => code_of_store(error),
+            Self::Start(StartError::Open(OpenError::DiskFull { .. })) => NO_SPACE,
             Self::Start(_) | Self::OtherAnswer => FAILED,
             Self::Call(_) => NO_CONNECTION,
             Self::NoTerminal => NO_PASSWORD,
@@ -99,6 +100,7 @@ fn code_of_state(error: &StateError) -> u8 {
 fn code_of_store(error: &StoreError) -> u8 {
     match error {
         StoreError::Disk { source, .. } => code_of_io(source),
+        StoreError::Refused { situation: Situation::DiskFull, .. } => NO_SPACE,
         _ => FAILED,
     }
 }

@@ -34,11 +34,14 @@ pub struct DataFolder {
 impl DataFolder {
     /// Opens the folder; makes it if it is missing.
     pub fn open(path: &Path) -> Result<Self, StateError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(StateError::io("make the folder", path))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| match error
+            .kind()
+        {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                StateError::NotAFolder { path: path.to_owned() }
+            }
+            _ => StateError::io("make the folder", path)(error),
+        })?;
         Self::open_existing(path)
     }
 

@@ -40,6 +40,12 @@ pub enum StateError {
         /// Why.
         source: io::Error,
     },
+    /// A file, or something else that is no folder.
+    #[error("{} is no folder: name another place with --data", .path.display())]
+    NotAFolder {
+        /// What was named.
+        path: PathBuf,
+    },
     /// Another user's folder.
     #[error(
         "{} belongs to user {owner}, not to user {user}: run this as its owner or as root, or name \
@@ -77,7 +83,8 @@ pub enum StateError {
     },
     /// Made by another version.
     #[error(
-        "{} has format `{found}`; this sampand reads format {known}", .path.display()
+        "{} has format `{found}`, and this sampand reads format {known}: use the sampand that wrote \
+         it, or a newer one", .path.display()
     )]
     Format {
         /// The folder.
@@ -96,7 +103,10 @@ pub enum StateError {
         pid: Option<u32>,
     },
     /// The TLS key or certificate cannot be used.
-    #[error("{}: {why}", .path.display())]
+    #[error(
+        "{}: {why}: put a backup of the folder in its place, for clients know the server by it",
+        .path.display()
+    )]
     Identity {
         /// The folder of both.
         path: PathBuf,

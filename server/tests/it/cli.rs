@@ -3,124 +3,17 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use portable_pty::{CommandBuilder, PtySize};
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
 
-/// A data folder that no command has seen yet.
-struct Data {
-    folder: TempDir,
-}
-
-/// What a command came to.
-#[derive(Debug, PartialEq, Eq)]
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-fn ran(code: i32, out: &str, err: &str) -> Ran {
-    Ran { code, out: out.to_owned(), err: err.to_owned() }
-}
-
-impl Data {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = sampand(arguments);
-        command.arg("--data").arg(self.path());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ran {
-        self.run_with(arguments, "")
-    }
-
-    fn run_with(&self, arguments: &[&str], input: &str) -> Ran {
-        run(self.command(arguments), input)
-    }
-
-    /// Starts `serve` and waits for its line.
-    fn serve(&self) -> Serving {
-        let mut child = self
-            .command(&["serve", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        out.read_line(&mut line).unwrap();
-        Serving { child, line }
-    }
-}
-
-/// A server that is ended when this is dropped.
-struct Serving {
-    child: Child,
-    line: String,
-}
-
-impl Serving {
-    fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Sends a signal and waits for the end; gives status and log.
-    fn signal(mut self, signal: Signal) -> (ExitStatus, String) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (self.child.wait().unwrap(), log)
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        if self.child.try_wait().unwrap().is_none() {
-            self.child.kill().unwrap();
-            self.child.wait().unwrap();
-        }
-    }
-}
-
-fn sampand(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sampand"));
-    command.args(arguments);
-    for variable in ["SAMPAND_DATA", "SAMPAND_CONFIG", "SAMPAND_LOG", "NOTIFY_SOCKET"] {
-        command.env_remove(variable);
-    }
-    command
-}
-
-fn run(mut command: Command, input: &str) -> Ran {
-    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // A command that does not read its input closes it.
-    let (Ok(()) | Err(_)) = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let output = child.wait_with_output().unwrap();
-    Ran {
-        code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
+use crate::program::{ADD, Data, Serving, ran, run, sampand};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
-
-const ADD: [&str; 4] = ["user", "add", "anna", "--password-stdin"];
 
 /// What `user list --json` says of when accounts were made is cut out.
 fn without_moments(text: &str) -> String {

@@ -9,4 +9,6 @@ mod harness;
 mod hostile;
 mod login;
 mod peer;
+mod program;
+mod refusals;
 mod session;

@@ -80,8 +80,17 @@ pub enum OpenError {
         /// Ours.
         known: u32,
     },
+    /// There is no room for what the database needs beside it.
+    #[error("the disk of `{}` is full; make room, then try again", .path.display())]
+    DiskFull {
+        /// The database.
+        path: PathBuf,
+    },
     /// The database cannot be opened.
-    #[error("cannot open the database `{}`", .path.display())]
+    #[error(
+        "cannot open the database `{}`; if it is damaged, put a backup of it in its place",
+        .path.display()
+    )]
     Database {
         /// The database.
         path: PathBuf,

@@ -147,9 +147,9 @@ impl Db {
 
 /// Opens the database, and refuses one of a newer program before it is touched.
 pub(super) fn open_checked(path: &Path, disk: &Disk) -> std::result::Result<Db, OpenError> {
-    let failed = |error: rusqlite::Error| OpenError::Database {
-        path: path.to_owned(),
-        source: Box::new(error),
+    let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => OpenError::DiskFull { path: path.to_owned() },
+        _ => OpenError::Database { path: path.to_owned(), source: Box::new(error) },
     };
     let found = connect(path, true).and_then(|probe| schema::version(&probe)).map_err(failed)?;
     if found > schema::FORMAT {
