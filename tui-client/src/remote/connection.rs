@@ -2,9 +2,13 @@
 //!
 //! ```text
 //! callers ── frames ──▶ queue ──▶ writer ──▶ socket
+//! watch ──── pings ───▶ urgent ──▶   ▲
 //! callers ◀─ answers ── pending ◀── reader ◀── socket
 //!                         watch: pings into silence, gives the connection up as dead
 //! ```
+//!
+//! A slow line is no dead one: a frame may take minutes. So whatever the socket takes of much, or
+//! gives, is a sign of life too; and pings do not queue behind bulk.
 //!
 //! Reader, writer and watch are one future, [`Driver::run`], which someone owns and awaits. When it
 //! ends, every pending call ends as [`CallError::Lost`].
@@ -14,33 +18,60 @@
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sampan_protocol::message::{Empty, Goodbye, GoodbyeReason, Ping, Request};
 use sampan_protocol::transport::{FrameReader, FrameWriter, ReadError, WriteError};
-use sampan_protocol::wire::{Envelope, Flags, Op, decode_args, encode_header};
+use sampan_protocol::wire::{Envelope, Flags, Op, decode_args, encode_args, encode_header};
 use sampan_protocol::{ErrorCode, Refusal, RequestId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::failed::CallError;
 
-/// Silence after which a ping is sent.
-pub(super) const PING_AFTER: Duration = Duration::from_secs(1);
-/// The same for a connection that nobody waits on: often enough for a server's idle limit and for
-/// the tables of routers between.
-pub(super) const IDLE_PING_AFTER: Duration = Duration::from_secs(15);
 /// Silence after which a connection counts as silent, though not yet as lost.
 pub(super) const SILENT_AFTER: Duration = Duration::from_secs(3);
-/// Silence after which a connection with a request underway is given up.
-pub(super) const DEAD_AFTER: Duration = Duration::from_secs(10);
 /// Frames that may wait for the writer.
 const QUEUED_FRAMES: usize = 32;
+/// Pings and answers to the server's that may wait for the writer.
+const URGENT_FRAMES: usize = 8;
+/// Bytes that the socket must take between two looks to count as a sign of life: more than pings
+/// have, which a socket takes also when the line is dead.
+const MUCH_SENT: u64 = 4 << 10;
 /// A goodbye is for politeness: no one waits longer for it.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
+
+/// How much silence is borne.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// After so much of it a ping is sent while somebody waits for an answer.
+    ping: Duration,
+    /// The same while nobody does.
+    idle: Duration,
+    /// A ping is waited for at least so long.
+    silent: Duration,
+    /// After so much of it the connection is given up.
+    dead: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let ping = Duration::from_secs(1);
+        Self { ping, idle: ping, silent: SILENT_AFTER, dead: Duration::from_secs(10) }
+    }
+}
+
+impl Patience {
+    /// For a connection that may be idle for so long: often enough pinged for the tables of routers
+    /// between.
+    pub(super) fn of_idle(idle: Duration) -> Self {
+        let patience = Self::default();
+        Self { idle: idle.clamp(patience.ping, Duration::from_secs(15)), ..patience }
+    }
+}
 
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +90,7 @@ pub(super) enum Ended {
 
 /// A frame on its way out.
 struct Outgoing {
+    id: u32,
     header: Vec<u8>,
     body: Bytes,
 }
@@ -84,7 +116,30 @@ struct Shared {
     health: watch::Sender<Health>,
     /// The reader waits for a caller to take his answer: silence then is our own.
     delivering: AtomicBool,
+    /// Somebody got an answer to something else than a ping.
+    of_use: AtomicBool,
     close: watch::Sender<bool>,
+}
+
+/// What the socket has moved so far.
+struct Traffic {
+    received: Arc<AtomicU64>,
+    sent: Arc<AtomicU64>,
+    /// Both as they were at the last look.
+    seen: (u64, u64),
+}
+
+impl Traffic {
+    /// Whether something moved since the last look that shows a living peer.
+    fn moved(&mut self) -> bool {
+        let received = self.received.load(Ordering::Relaxed);
+        let sent = self.sent.load(Ordering::Relaxed);
+        let moved = received > self.seen.0 || sent >= self.seen.1 + MUCH_SENT;
+        if moved {
+            self.seen = (received, sent);
+        }
+        moved
+    }
 }
 
 /// How a connection is.
@@ -101,6 +156,25 @@ impl Shared {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends a call whose frame cannot be sent as the server would: nothing else is hurt.
+    fn refuse(&self, id: u32, why: &str) {
+        let Some(caller) = self.pending().as_mut().and_then(|pending| pending.remove(&id)) else {
+            return;
+        };
+        let refusal = Refusal::new(ErrorCode::LIMIT_EXCEEDED, why);
+        let args = Bytes::from(encode_args(&refusal));
+        let refused = Incoming { flags: Flags::REFUSAL, args, body: Bytes::new() };
+        // A caller who has not taken its answers so far learns that there are no more.
+        let _ = caller.try_send(refused);
+    }
+
+    /// Notes that bytes moved.
+    fn look_at(&self, traffic: &mut Traffic) {
+        if traffic.moved() {
+            self.health.send_modify(|health| health.heard = Instant::now());
+        }
+    }
+
     fn forget(&self, id: u32) {
         if let Some(pending) = self.pending().as_mut() {
             pending.remove(&id);
@@ -114,17 +188,14 @@ pub(super) struct Driver {
     reader: FrameReader,
     writer: FrameWriter,
     queue: mpsc::Receiver<Outgoing>,
-    /// For pings and answers to the server's; weak, so that it does not keep the queue open.
-    own_queue: mpsc::Sender<Outgoing>,
-    patience: Duration,
+    patience: Patience,
 }
 
-/// A connection of a reader and a writer that are logged in. After `patience` without a frame it is
-/// pinged even if nobody waits.
+/// A connection of a reader and a writer that are logged in.
 pub(super) fn connection(
     reader: FrameReader,
     writer: FrameWriter,
-    patience: Duration,
+    patience: Patience,
 ) -> (Session, Driver) {
     let (queue, queued) = mpsc::channel(QUEUED_FRAMES);
     let health = Health { heard: Instant::now(), round_trip: None };
@@ -133,16 +204,10 @@ pub(super) fn connection(
         next_id: AtomicU32::new(1),
         health: watch::Sender::new(health),
         delivering: AtomicBool::new(false),
+        of_use: AtomicBool::new(false),
         close: watch::Sender::new(false),
     });
-    let driver = Driver {
-        shared: Arc::clone(&shared),
-        reader,
-        writer,
-        queue: queued,
-        own_queue: queue.clone(),
-        patience,
-    };
+    let driver = Driver { shared: Arc::clone(&shared), reader, writer, queue: queued, patience };
     (Session { shared, queue }, driver)
 }
 
@@ -190,13 +255,23 @@ impl Session {
         self.shared.pending().is_none()
     }
 
+    /// Whether anybody got an answer over it.
+    pub(super) fn was_of_use(&self) -> bool {
+        self.shared.of_use.load(Ordering::Relaxed)
+    }
+
+    /// What was answered so far served the login and no one else.
+    pub(super) fn begin_of_use(&self) {
+        self.shared.of_use.store(false, Ordering::Relaxed);
+    }
+
     /// Says goodbye and ends.
     pub(super) fn close(&self) {
         self.shared.close.send_replace(true);
     }
 
-    async fn queue(&self, header: Vec<u8>, body: Bytes) -> Result<(), CallError> {
-        self.queue.send(Outgoing { header, body }).await.map_err(|_| CallError::Lost)
+    async fn queue(&self, frame: Outgoing) -> Result<(), CallError> {
+        self.queue.send(frame).await.map_err(|_| CallError::Lost)
     }
 }
 
@@ -213,7 +288,7 @@ impl<R: Request> Call<R> {
     pub async fn send(&self, request: &R, body: Bytes, last: bool) -> Result<(), CallError> {
         let flags = if last { Flags::REQUEST } else { Flags::NONE };
         let header = encode_header(RequestId(self.id), R::OP, flags, request);
-        self.session.queue(header, body).await
+        self.session.queue(Outgoing { id: self.id, header, body }).await
     }
 
     /// Everything was sent; now the answers.
@@ -267,12 +342,15 @@ fn decode<T: serde::de::DeserializeOwned>(args: &[u8]) -> Result<T, CallError> {
 impl Driver {
     /// Runs until the connection ends, and says why.
     pub(super) async fn run(self) -> Ended {
-        let Self { shared, mut reader, mut writer, mut queue, own_queue, patience } = self;
+        let Self { shared, mut reader, mut writer, mut queue, patience } = self;
+        let (urgent, mut urgently) = mpsc::channel(URGENT_FRAMES);
+        let (received, sent) = (reader.received_counter(), writer.sent_counter());
+        let mut traffic = Traffic { received, sent, seen: (0, 0) };
         let mut close = shared.close.subscribe();
         let ended = tokio::select! {
-            ended = read(&shared, &mut reader, &own_queue) => ended,
-            ended = write(&mut writer, &mut queue) => ended,
-            ended = watch(&shared, &own_queue, patience) => ended,
+            ended = read(&shared, &mut reader, &urgent) => ended,
+            ended = write(&shared, &mut writer, &mut urgently, &mut queue) => ended,
+            ended = watch(&shared, &mut traffic, &urgent, patience) => ended,
             _ = close.wait_for(|close| *close) => Ended::Closed,
         };
         // Dropping the senders is what ends the pending calls.
@@ -292,15 +370,26 @@ async fn say_goodbye(mut writer: FrameWriter) -> Result<(), WriteError> {
     writer.close().await
 }
 
-async fn write(writer: &mut FrameWriter, queue: &mut mpsc::Receiver<Outgoing>) -> Ended {
-    while let Some(mut frame) = queue.recv().await {
+async fn write(
+    shared: &Shared,
+    writer: &mut FrameWriter,
+    urgent: &mut mpsc::Receiver<Outgoing>,
+    queue: &mut mpsc::Receiver<Outgoing>,
+) -> Ended {
+    loop {
+        let next = tokio::select! {
+            biased;
+            Some(frame) = urgent.recv() => Some(frame),
+            frame = queue.recv() => frame,
+        };
+        let Some(mut frame) = next else { return Ended::Closed };
         loop {
             match writer.send(&frame.header, &frame.body).await {
                 Ok(()) => {}
-                Err(WriteError::TooLong(error)) => return Ended::Broken(error.to_string()),
+                Err(WriteError::TooLong(error)) => shared.refuse(frame.id, &error.to_string()),
                 Err(WriteError::Cut | WriteError::Io(_)) => return Ended::Cut,
             }
-            match queue.try_recv() {
+            match urgent.try_recv().or_else(|_| queue.try_recv()) {
                 Ok(next) => frame = next,
                 Err(_) => break,
             }
@@ -309,14 +398,9 @@ async fn write(writer: &mut FrameWriter, queue: &mut mpsc::Receiver<Outgoing>) -
             return Ended::Cut;
         }
     }
-    Ended::Closed
 }
 
-async fn read(
-    shared: &Shared,
-    reader: &mut FrameReader,
-    own_queue: &mpsc::Sender<Outgoing>,
-) -> Ended {
+async fn read(shared: &Shared, reader: &mut FrameReader, urgent: &mpsc::Sender<Outgoing>) -> Ended {
     loop {
         let frame = match reader.next().await {
             Ok(Some(frame)) => frame,
@@ -337,14 +421,18 @@ async fn read(
             }
             // Never waits: the server may be reading only once it was read. With a queue full of
             // other frames it hears from us anyway.
-            let answer = Outgoing { header: answer_to(envelope), body: Bytes::new() };
-            if let Err(mpsc::error::TrySendError::Closed(_)) = own_queue.try_send(answer) {
+            let id = RequestId::UNASKED.0;
+            let answer = Outgoing { id, header: answer_to(envelope), body: Bytes::new() };
+            if let Err(mpsc::error::TrySendError::Closed(_)) = urgent.try_send(answer) {
                 return Ended::Closed;
             }
             continue;
         }
         let id = envelope.id.0;
         let flags = envelope.flags;
+        if envelope.op != Op::PING {
+            shared.of_use.store(true, Ordering::Relaxed);
+        }
         let args = part_of(&frame.header, envelope.args);
         let caller = match shared.pending().as_mut() {
             Some(pending) if flags.is_last() => pending.remove(&id),
@@ -380,23 +468,29 @@ fn part_of(header: &Bytes, args: &[u8]) -> Bytes {
 }
 
 /// Pings into silence; ends when the connection is dead.
-async fn watch(shared: &Shared, own_queue: &mpsc::Sender<Outgoing>, idle: Duration) -> Ended {
+async fn watch(
+    shared: &Shared,
+    traffic: &mut Traffic,
+    urgent: &mpsc::Sender<Outgoing>,
+    bears: Patience,
+) -> Ended {
     let mut health = shared.health.subscribe();
     loop {
+        shared.look_at(traffic);
         let heard = health.borrow_and_update().heard;
         let waited_for = shared.pending().as_ref().is_some_and(|pending| !pending.is_empty());
-        let patience = if waited_for { PING_AFTER } else { idle };
+        let patience = if waited_for { bears.ping } else { bears.idle };
         let quiet = heard.elapsed();
         if quiet < patience {
             // A request that begins meanwhile is noticed a second later at most.
-            tokio::time::sleep(patience.saturating_sub(quiet).min(PING_AFTER)).await;
+            tokio::time::sleep(patience.saturating_sub(quiet).min(bears.ping)).await;
             continue;
         }
         if shared.delivering.load(Ordering::Relaxed) {
-            tokio::time::sleep(PING_AFTER).await;
+            tokio::time::sleep(bears.ping).await;
             continue;
         }
-        match ping(shared, own_queue, heard + DEAD_AFTER).await {
+        match ping(shared, traffic, urgent, bears, heard + bears.dead).await {
             Ok(()) => {}
             Err(ended) => return ended,
         }
@@ -406,7 +500,9 @@ async fn watch(shared: &Shared, own_queue: &mpsc::Sender<Outgoing>, idle: Durati
 /// Sends one ping and waits for any sign of life until `give_up`.
 async fn ping(
     shared: &Shared,
-    own_queue: &mpsc::Sender<Outgoing>,
+    traffic: &mut Traffic,
+    urgent: &mpsc::Sender<Outgoing>,
+    bears: Patience,
     give_up: Instant,
 ) -> Result<(), Ended> {
     let (sender, mut answers) = mpsc::channel(1);
@@ -417,15 +513,16 @@ async fn ping(
     }
     let sent = Instant::now();
     // A ping has a fair chance, however long the silence before it was.
-    let mut give_up = give_up.max(sent + SILENT_AFTER);
+    let mut give_up = give_up.max(sent + bears.silent);
     let header = encode_header(RequestId(id), Op::PING, Flags::REQUEST, &Ping {});
     let exchange = async {
-        // The queue may be full of bulk that does not move: that is a silence too.
-        own_queue.send(Outgoing { header, body: Bytes::new() }).await.map_err(|_| Ended::Closed)?;
+        let ping = Outgoing { id, header, body: Bytes::new() };
+        urgent.send(ping).await.map_err(|_| Ended::Closed)?;
         answers.recv().await.ok_or(Ended::Closed)
     };
     let mut health = shared.health.subscribe();
     let mut exchange = std::pin::pin!(exchange);
+    let mut looks = tokio::time::interval(bears.ping);
     loop {
         tokio::select! {
             answered = &mut exchange => {
@@ -439,9 +536,10 @@ async fn ping(
                 return Ok(());
             }
             _ = health.changed() => {
-                // Any frame is a sign of life, though the ping itself waits behind bulk.
-                give_up = give_up.max(health.borrow_and_update().heard + DEAD_AFTER);
+                // Anything is a sign of life, though the ping's answer waits behind bulk.
+                give_up = give_up.max(health.borrow_and_update().heard + bears.dead);
             }
+            _ = looks.tick() => shared.look_at(traffic),
             () = tokio::time::sleep_until(give_up) => {
                 shared.forget(id);
                 if shared.delivering.load(Ordering::Relaxed) {
@@ -450,5 +548,78 @@ async fn ping(
                 return Err(Ended::Dead);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sampan_protocol::frame::FrameLimits;
+    use sampan_protocol::message::Stat;
+    use sampan_protocol::testing::secured_pair;
+    use sampan_protocol::{Name, RemotePath};
+
+    use super::*;
+
+    const HASTY: Patience = Patience {
+        ping: Duration::from_millis(50),
+        idle: Duration::from_millis(50),
+        silent: Duration::from_millis(100),
+        dead: Duration::from_millis(400),
+    };
+
+    /// A connection with a peer that answers nothing, and the task that drives it.
+    async fn to_a_mute(
+        patience: Patience,
+    ) -> (Session, tokio::task::JoinHandle<Ended>, FrameReader, FrameWriter) {
+        let (mut client, mut server) = secured_pair().await;
+        client.writer.set_limits(FrameLimits::AFTER_LOGIN);
+        server.reader.set_limits(FrameLimits::AFTER_LOGIN);
+        let (session, driver) = connection(client.reader, client.writer, patience);
+        (session, tokio::spawn(driver.run()), server.reader, server.writer)
+    }
+
+    /// The peer takes much longer over all of it than a silence may last, and says nothing; only
+    /// when it takes nothing any more is it dead.
+    #[tokio::test]
+    async fn a_slow_line_is_not_a_dead_one() {
+        let (session, driving, mut reader, _writer) = to_a_mute(HASTY).await;
+        let body = Bytes::from(vec![7; 1 << 20]);
+        let frames = 24;
+        let sending = tokio::spawn(async move {
+            let call = session.begin::<Ping>(1)?;
+            for _ in 0..frames {
+                call.send(&Ping {}, body.clone(), false).await?;
+            }
+            call.answers().next().await.map(drop)
+        });
+        let began = Instant::now();
+        let mut taken = 0;
+        let mut ticks = tokio::time::interval(HASTY.dead / 4);
+        while taken < frames {
+            ticks.tick().await;
+            let frame = reader.next().await.unwrap().expect("the line is slow, not dead");
+            taken += usize::from(!frame.body.is_empty());
+        }
+        assert!(began.elapsed() > 3 * HASTY.dead);
+        // Now it is silent: the reader is there, and takes nothing.
+        assert_eq!(driving.await.unwrap(), Ended::Dead);
+        assert!(matches!(sending.await.unwrap(), Err(CallError::Lost)));
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_is_too_long_fails_its_own_call_only() {
+        let (session, _driving, mut reader, _writer) = to_a_mute(Patience::default()).await;
+        let name = Name::new(&[b'x'; 255]).unwrap();
+        let path = RemotePath::from_names(vec![name; 15]).unwrap();
+        let paths = vec![path; 300];
+        let long = sampan_protocol::message::StatMany { paths };
+        let Err(CallError::Refused(refusal)) = session.call(&long).await else {
+            panic!("a header over the limit must be refused");
+        };
+        assert_eq!(refusal.code, ErrorCode::LIMIT_EXCEEDED);
+        let asking = session.stream(&Stat { path: RemotePath::home() }, 1).await.unwrap();
+        let frame = reader.next().await.unwrap().unwrap();
+        assert_eq!(Envelope::decode(&frame.header).unwrap().op, Op::STAT);
+        drop(asking);
     }
 }

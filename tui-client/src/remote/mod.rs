@@ -31,6 +31,7 @@ use sampan_protocol::transport::Trust;
 use sampan_protocol::{ChangeKey, ErrorCode, InstanceId, RemotePath};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 pub use browse::{ListStep, Listing};
 pub use change_keys::OpenChange;
@@ -52,6 +53,8 @@ pub const FIRST_CONTACT: Duration = Duration::from_secs(10);
 pub const RETRY_FOR: Duration = Duration::from_mins(10);
 /// How long bulk waits for a lane of its own while the first connection is there.
 const LANE_PATIENCE: Duration = Duration::from_secs(3);
+/// How long bulk then goes over the first connection before a lane is waited for again.
+const WITHOUT_LANES: Duration = Duration::from_secs(30);
 /// How long an orderly end may take before connections are just dropped.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -93,6 +96,8 @@ struct Pool {
     link: watch::Receiver<LinkState>,
     control: Lane,
     bulk: Mutex<Vec<Lane>>,
+    /// Until when no lane is waited for, since none came.
+    without_lanes: Mutex<Option<Instant>>,
     /// Owns every supervisor; dropping it ends them.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -117,6 +122,11 @@ impl Lane {
                 return Err(CallError::Lost);
             }
         }
+    }
+
+    /// Whether it was given up.
+    fn is_down(&self) -> bool {
+        matches!(&*self.state.borrow(), SlotState::Down(_))
     }
 
     /// The session, if there is one now.
@@ -159,6 +169,7 @@ impl Remote {
                 link,
                 control: Lane { state },
                 bulk: Mutex::default(),
+                without_lanes: Mutex::default(),
                 tasks: Mutex::new(tasks),
             }),
         })
@@ -194,16 +205,38 @@ impl Remote {
         self.pool.control.clone()
     }
 
-    /// A connection for bulk, counted from 0; made when it is first asked for.
+    /// A connection for bulk, counted from 0; made when it is first asked for, and made anew if it
+    /// was given up while the server is there.
     pub fn lane(&self, index: usize) -> Lane {
+        let is_resting = self.is_without_lanes();
         let mut bulk = self.pool.bulk.lock().unwrap_or_else(PoisonError::into_inner);
         while bulk.len() <= index {
-            let (sender, state) = watch::channel(SlotState::Waiting);
-            let task = supervise(Arc::clone(&self.pool.common), None, sender, None);
-            self.pool.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
-            bulk.push(Lane { state });
+            bulk.push(self.new_lane());
+        }
+        if bulk[index].is_down() && !is_resting && self.pool.control.live().is_some() {
+            bulk[index] = self.new_lane();
         }
         bulk[index].clone()
+    }
+
+    fn new_lane(&self) -> Lane {
+        let (sender, state) = watch::channel(SlotState::Waiting);
+        let task = supervise(Arc::clone(&self.pool.common), None, sender, None);
+        let mut tasks = self.pool.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        // What has ended is awaited here: nothing else would.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+        Lane { state }
+    }
+
+    fn is_without_lanes(&self) -> bool {
+        let until = *self.pool.without_lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn rest_from_lanes(&self) {
+        let until = Instant::now() + WITHOUT_LANES;
+        *self.pool.without_lanes.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
 
     /// A session for bulk on any of the first `lanes` lanes, from `first` on. A server that takes
@@ -214,6 +247,11 @@ impl Remote {
         let ring: Vec<Lane> = (0..lanes).map(|step| self.lane((first + step) % lanes)).collect();
         loop {
             if let Some(session) = ring.iter().find_map(Lane::live) {
+                return Ok(session);
+            }
+            if self.is_without_lanes()
+                && let Some(session) = self.pool.control.live()
+            {
                 return Ok(session);
             }
             // Whatever changes first; when the pool as a whole is down, so is this.
@@ -236,6 +274,7 @@ impl Remote {
             if tokio::time::timeout(LANE_PATIENCE, next).await.is_err()
                 && let Some(session) = self.pool.control.live()
             {
+                self.rest_from_lanes();
                 return Ok(session);
             }
         }
@@ -243,7 +282,7 @@ impl Remote {
 
     /// Whether there will be no connection any more.
     pub fn is_down(&self) -> bool {
-        matches!(&*self.pool.control.state.borrow(), SlotState::Down(_))
+        self.pool.control.is_down()
     }
 
     /// A path in the home as people see it.

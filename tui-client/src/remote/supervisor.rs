@@ -7,6 +7,9 @@
 //!    └──────────────────────────────────────▶ Down
 //! ```
 //!
+//! What is given up after `retry-for` is a link without progress: a server that lets in and drops
+//! again and again makes none.
+//!
 //! Invariant: a session that is published is logged in; after `Down` nothing is tried any more.
 
 use std::sync::Arc;
@@ -20,14 +23,15 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::connection::{
-    Ended, Health, IDLE_PING_AFTER, PING_AFTER, SILENT_AFTER, Session, connection,
-};
+use super::connection::{Ended, Health, Patience, SILENT_AFTER, Session, connection};
 use super::failed::{may_pass, not_connected};
 use super::link::LinkState;
 use super::login::{Credentials, LoggedIn, LoginBy, LoginError, LoginNonce, log_in};
 use super::{Endpoint, RetryFor};
 use crate::failure::{Failure, Situation};
+
+/// A connection that lived so long was a good one.
+const STEADY: Duration = Duration::from_secs(5);
 
 /// How one place of the pool is.
 #[derive(Clone)]
@@ -125,15 +129,17 @@ async fn keep_connected(
 ) -> Failure {
     let mut established = first;
     let mut backoff = Backoff::default();
+    let mut progress = Instant::now();
     loop {
         let now = match established.take() {
             Some(established) => established,
-            None => match reconnect(common, &mut backoff, link).await {
+            None => match reconnect(common, &mut backoff, progress, link).await {
                 Ok(established) => established,
                 Err(failure) => return failure,
             },
         };
-        let ended = live(common, now, state, link).await;
+        let began = Instant::now();
+        let (ended, was_of_use) = live(common, now, state, link).await;
         state.send_replace(SlotState::Waiting);
         tracing::debug!(?ended, "connection ended");
         if let Ended::Goodbye(goodbye) = &ended
@@ -142,8 +148,13 @@ async fn keep_connected(
             // The key went with the session; the next login proves the password again.
             common.credentials.set_session_enrolled(false);
         }
+        let was_steady = began.elapsed() >= STEADY;
+        if was_steady || was_of_use {
+            progress = Instant::now();
+            backoff.reset();
+        }
         let lost = Failure::new(Situation::LinkLost, &common.endpoint.account.server);
-        if common.endpoint.retry_for == RetryFor::For(Duration::ZERO) {
+        if is_too_long(common, progress) {
             return lost;
         }
         if let Some(link) = link {
@@ -155,7 +166,10 @@ async fn keep_connected(
         {
             hurried_sleep(common, Duration::from_millis(wait.min(10_000))).await;
         }
-        backoff.reset();
+        if !was_steady {
+            let wait = backoff.next(rand::rng().random());
+            hurried_sleep(common, wait).await;
+        }
     }
 }
 
@@ -165,31 +179,33 @@ async fn live(
     established: Established,
     state: &watch::Sender<SlotState>,
     link: Option<&watch::Sender<LinkState>>,
-) -> Ended {
+) -> (Ended, bool) {
     let Established { logged_in, round_trip } = established;
     let LoggedIn { reader, writer, welcome, by } = logged_in;
     // The connection that stands for the pool is watched closely; the others only must not bore the
     // server.
     let idle = Duration::from_secs(welcome.limits.idle_seconds.into()) / 3;
     let patience = match link {
-        Some(_) => PING_AFTER,
-        None => idle.clamp(PING_AFTER, IDLE_PING_AFTER),
+        Some(_) => Patience::default(),
+        None => Patience::of_idle(idle),
     };
     let (session, driver) = connection(reader, writer, patience);
     state.send_replace(SlotState::Live(session.clone()));
     let beside = async {
         if by == LoginBy::Scram {
             enrol(common, &session).await;
+            session.begin_of_use();
         }
         if let Some(link) = link {
             show_link(link, session.health(), round_trip).await;
         }
         std::future::pending::<()>().await;
     };
-    tokio::select! {
+    let ended = tokio::select! {
         ended = driver.run() => ended,
         () = beside => Ended::Closed,
-    }
+    };
+    (ended, session.was_of_use())
 }
 
 /// Lets this process log in by its key from now on. A server that does not is met by SCRAM again.
@@ -229,21 +245,20 @@ async fn show_link(
     }
 }
 
-/// Tries until a connection stands, or until there is no more use in it.
+/// Tries until a connection stands, or until there is no more use in it; `progress` is when there
+/// was some last.
 async fn reconnect(
     common: &Common,
     backoff: &mut Backoff,
+    progress: Instant,
     link: Option<&watch::Sender<LinkState>>,
 ) -> Result<Established, Failure> {
-    let lost = Instant::now();
     loop {
         match establish(common).await {
             Ok(established) => return Ok(established),
             Err(failure) if !may_pass(&failure.situation) => return Err(failure),
             Err(reason) => {
-                if let RetryFor::For(limit) = common.endpoint.retry_for
-                    && lost.elapsed() >= limit
-                {
+                if is_too_long(common, progress) {
                     return Err(Failure::new(Situation::LinkLost, reason.subject));
                 }
                 let attempt = backoff.attempt();
@@ -257,6 +272,15 @@ async fn reconnect(
                 hurried_sleep(common, wait).await;
             }
         }
+    }
+}
+
+/// Whether there was no progress for as long as the person wants to wait; with no wait at all, at
+/// once.
+fn is_too_long(common: &Common, progress: Instant) -> bool {
+    match common.endpoint.retry_for {
+        RetryFor::For(limit) => progress.elapsed() >= limit,
+        RetryFor::Forever => false,
     }
 }
 

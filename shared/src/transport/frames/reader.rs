@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::io::{self, BufRead};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
@@ -44,7 +46,7 @@ pub struct FrameReader {
     sealed: SealedBuffer,
     plain: BytesMut,
     quiet_after: Duration,
-    received_bytes: u64,
+    received_bytes: Arc<AtomicU64>,
 }
 
 /// What a step without waiting came to.
@@ -66,7 +68,7 @@ impl FrameReader {
             sealed: SealedBuffer::new(),
             plain: BytesMut::new(),
             quiet_after: QUIET_AFTER,
-            received_bytes: 0,
+            received_bytes: Arc::default(),
         }
     }
 
@@ -78,7 +80,12 @@ impl FrameReader {
     /// Bytes that came over the socket so far: while a long frame arrives over a slow line they grow,
     /// and nothing else shows that the peer is alive.
     pub fn received_bytes(&self) -> u64 {
-        self.received_bytes
+        self.received_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The same number, for whoever watches while the next frame is waited for.
+    pub fn received_counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.received_bytes)
     }
 
     /// The next frame; `None` after the peer has closed in order. Dropping the future loses
@@ -152,7 +159,7 @@ impl FrameReader {
                 Ok(0) => return Err(ReadError::Cut),
                 Ok(received) => {
                     self.sealed.filled(received);
-                    self.received_bytes += received as u64;
+                    self.received_bytes.fetch_add(received as u64, Ordering::Relaxed);
                     return Ok(());
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

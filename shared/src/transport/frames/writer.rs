@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::io::{self, IoSlice, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{BufMut, BytesMut};
 use tokio::io::AsyncWriteExt;
@@ -40,17 +42,24 @@ pub struct FrameWriter {
     gathered: BytesMut,
     /// Encrypted bytes that the socket has not yet taken, nearly.
     queued: usize,
+    sent_bytes: Arc<AtomicU64>,
 }
 
 impl FrameWriter {
     pub(super) fn new(tls: SharedTls, tcp: OwnedWriteHalf) -> Self {
         let limits = FrameLimits::BEFORE_LOGIN;
-        Self { tls, tcp, limits, gathered: BytesMut::new(), queued: 0 }
+        Self { tls, tcp, limits, gathered: BytesMut::new(), queued: 0, sent_bytes: Arc::default() }
     }
 
     /// Sets what the peer takes from now on.
     pub fn set_limits(&mut self, limits: FrameLimits) {
         self.limits = limits;
+    }
+
+    /// Bytes that the socket took so far. It takes few more than the peer's machine confirms, so that
+    /// they stop growing soon after the line died.
+    pub fn sent_counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.sent_bytes)
     }
 
     /// Queues a frame, and sends what is queued when it is much; a small frame may wait for
@@ -121,7 +130,10 @@ impl FrameWriter {
             match tls.write_tls(&mut Socket(self.tcp.as_ref())) {
                 Ok(0) => return Err(WriteError::Cut),
                 // At least one byte waits until TLS says otherwise.
-                Ok(sent) => self.queued = self.queued.saturating_sub(sent).max(1),
+                Ok(sent) => {
+                    self.sent_bytes.fetch_add(sent as u64, Ordering::Relaxed);
+                    self.queued = self.queued.saturating_sub(sent).max(1);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.queued = self.queued.max(1);
                     return Ok(());
