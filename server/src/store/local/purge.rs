@@ -169,9 +169,12 @@ impl Inner {
             if whole {
                 let gone = Gone { inode: None, bytes: 0, entries: 1 };
                 batch.push(Doomed { folder: None, name, gone });
+            } else {
+                folders.push(number);
             }
             folders.extend(moved);
-            if batch.len() >= BATCH || !whole {
+            // An empty batch says that nothing is left: folders alone that were moved up are none.
+            if batch.len() >= BATCH || (!whole && !batch.is_empty()) {
                 break;
             }
         }
