@@ -16,10 +16,13 @@ use crate::store::{AccountId, Result, Situation};
 
 /// Seconds for which an answer is kept at least.
 const KEPT_SECONDS: i64 = 24 * 60 * 60;
-/// Answers of one account that are kept. A client that says what it heard never has as many.
+/// Answers of one account that are kept, and instances of which is known what they heard. A client
+/// that says what it heard never has as many.
 const KEPT_ANSWERS: i64 = 10_000;
-/// The bound is enforced at every so many sequences.
-const TRIM_EVERY: u64 = 256;
+/// Bytes that these answers may have: most have some 200, that of a pack up to some megabytes.
+const KEPT_BYTES: i64 = 32 << 20;
+/// So many of the oldest go at once.
+const TRIMMED: i64 = 64;
 
 /// What a change is: its key and a digest of all it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +77,9 @@ pub(crate) fn keep(
     let keep = || {
         connection
             .prepare_cached(
-                "INSERT OR REPLACE INTO answers (account, instance, sequence, digest, answer, made) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO answers (account, instance, sequence, digest, answer, made) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET \
+                 digest = excluded.digest, answer = excluded.answer, made = excluded.made",
             )?
             .execute(params![account, instance, sequence, request.digest.0, answer, now])?;
         if request.key.answered > 0 {
@@ -93,10 +97,7 @@ pub(crate) fn keep(
                 )?
                 .execute(params![account, instance, stored(request.key.answered), now])?;
         }
-        if request.key.sequence.is_multiple_of(TRIM_EVERY) {
-            trim(connection, request.account)?;
-        }
-        Ok(())
+        trim(connection, request)
     };
     keep().map_err(failed("keeping an answer"))
 }
@@ -119,18 +120,141 @@ fn heard(connection: &Connection, account: AccountId, instance: &InstanceId) -> 
     Ok(heard().optional().map_err(failed("looking for an instance"))?.unwrap_or(0))
 }
 
-fn trim(connection: &Connection, account: AccountId) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM answers WHERE account = ?1 AND (instance, sequence) IN \
-               (SELECT instance, sequence FROM answers WHERE account = ?1 \
-                ORDER BY made DESC, sequence DESC LIMIT -1 OFFSET ?2)";
-    connection.prepare_cached(sql)?.execute(params![account.0, KEPT_ANSWERS])?;
-    let sql = "DELETE FROM instances WHERE account = ?1 AND instance IN \
-               (SELECT instance FROM instances WHERE account = ?1 \
-                ORDER BY made DESC LIMIT -1 OFFSET ?2)";
-    connection.prepare_cached(sql)?.execute(params![account.0, KEPT_ANSWERS])?;
-    Ok(())
+/// Forgets the oldest answers and instances beyond what is kept; never those of `request`.
+fn trim(connection: &Connection, request: &Request) -> rusqlite::Result<()> {
+    let (account, instance, sequence) = parts(request);
+    loop {
+        let (answers, bytes, instances): (i64, i64, i64) = connection
+            .prepare_cached("SELECT answers, answer_bytes, instances FROM accounts WHERE id = ?1")?
+            .query_row([account], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let mut forgotten = 0;
+        if answers > KEPT_ANSWERS || bytes > KEPT_BYTES {
+            let sql = "DELETE FROM answers WHERE account = ?1 AND (instance, sequence) IN \
+                       (SELECT instance, sequence FROM answers WHERE account = ?1 \
+                        AND NOT (instance = ?2 AND sequence = ?3) ORDER BY made LIMIT ?4)";
+            let oldest = params![account, instance, sequence, TRIMMED];
+            forgotten += connection.prepare_cached(sql)?.execute(oldest)?;
+        }
+        if instances > KEPT_ANSWERS {
+            let sql = "DELETE FROM instances WHERE account = ?1 AND instance IN \
+                       (SELECT instance FROM instances WHERE account = ?1 AND instance <> ?2 \
+                        ORDER BY made LIMIT ?3)";
+            let oldest = params![account, instance, TRIMMED];
+            forgotten += connection.prepare_cached(sql)?.execute(oldest)?;
+        }
+        if forgotten == 0 {
+            return Ok(());
+        }
+    }
 }
 
 fn parts(request: &Request) -> (i64, [u8; 16], i64) {
     (request.account.0, request.key.instance.0, stored(request.key.sequence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema;
+    use super::*;
+
+    fn database() -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.pragma_update(None, "foreign_keys", true).unwrap();
+        schema::migrate(&mut connection).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO accounts (id, name, salt, iterations, stored_key, server_key, \
+                 created_s, created_ns) VALUES (1, 'anna', x'', 1, x'', x'', 0, 0); BEGIN",
+            )
+            .unwrap();
+        connection
+    }
+
+    /// A change of an instance of its own, as each run of a command makes.
+    fn request(instance: u64, answered: u64) -> Request {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&instance.to_le_bytes());
+        let key = ChangeKey { instance: InstanceId(bytes), sequence: 2, answered };
+        Request { account: AccountId(1), key, digest: Digest([0; 16]) }
+    }
+
+    fn one(connection: &Connection, sql: &str) -> i64 {
+        connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    fn check_counts(connection: &Connection) {
+        let counted = one(connection, "SELECT count(*) FROM answers");
+        assert_eq!(one(connection, "SELECT answers FROM accounts"), counted);
+        let bytes = one(connection, "SELECT coalesce(sum(length(answer)), 0) FROM answers");
+        assert_eq!(one(connection, "SELECT answer_bytes FROM accounts"), bytes);
+        let instances = one(connection, "SELECT count(*) FROM instances");
+        assert_eq!(one(connection, "SELECT instances FROM accounts"), instances);
+        assert!(counted <= KEPT_ANSWERS && bytes <= KEPT_BYTES && instances <= KEPT_ANSWERS);
+    }
+
+    /// HARDENING 2.7: bounded per account, however few changes each instance sends.
+    #[test]
+    fn answers_of_many_instances_are_bounded() {
+        let connection = database();
+        let most = u64::try_from(KEPT_ANSWERS).unwrap() + 100;
+        for instance in 0..most {
+            let now = i64::try_from(instance).unwrap();
+            keep(&connection, &request(instance, 1), b"answer", now).unwrap();
+        }
+        check_counts(&connection);
+        let last = find(&connection, &request(most - 1, 1)).unwrap();
+        assert_eq!(last.as_deref(), Some(&b"answer"[..]), "the newest stays");
+        assert!(one(&connection, "SELECT answers FROM accounts") > KEPT_ANSWERS - 2 * TRIMMED);
+    }
+
+    #[test]
+    fn bytes_of_answers_are_bounded() {
+        let connection = database();
+        let long = vec![7; 1 << 20];
+        for instance in 0..40 {
+            let now = i64::try_from(instance).unwrap();
+            keep(&connection, &request(instance, 0), &long, now).unwrap();
+            // Again, with another length.
+            keep(&connection, &request(instance, 0), &long[1..], now).unwrap();
+        }
+        check_counts(&connection);
+        assert!(find(&connection, &request(39, 0)).unwrap().is_some());
+        forget_old(&connection, 100 + KEPT_SECONDS).unwrap();
+        check_counts(&connection);
+        assert_eq!(one(&connection, "SELECT answers FROM accounts"), 0);
+    }
+
+    #[test]
+    fn forgetting_looks_only_at_what_it_forgets() {
+        let connection = database();
+        for table in ["answers", "instances"] {
+            let plan: String = connection
+                .query_row(
+                    &format!("EXPLAIN QUERY PLAN DELETE FROM {table} WHERE made < 1"),
+                    [],
+                    |row| row.get(3),
+                )
+                .unwrap();
+            assert!(plan.starts_with("SEARCH"), "{plan}");
+        }
+    }
+
+    /// What an older database holds is counted when it is brought up to date.
+    #[test]
+    fn answers_of_an_older_database_are_counted() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("schema_1.sql")).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO accounts (id, name, salt, iterations, stored_key, server_key, \
+                 created_s, created_ns) VALUES (1, 'anna', x'', 1, x'', x'', 0, 0); \
+                 INSERT INTO answers VALUES (1, x'00', 1, x'00', x'010203', 0); \
+                 INSERT INTO instances VALUES (1, x'00', 1, 0); PRAGMA user_version = 1",
+            )
+            .unwrap();
+        schema::migrate(&mut connection).unwrap();
+        check_counts(&connection);
+        assert_eq!(one(&connection, "SELECT answer_bytes FROM accounts"), 3);
+        connection.execute_batch("DELETE FROM accounts").unwrap();
+    }
 }

@@ -6,10 +6,11 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Each brings the database one version further.
-const MIGRATIONS: [&str; FORMAT as usize] = [include_str!("schema_1.sql")];
+const MIGRATIONS: [&str; FORMAT as usize] =
+    [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// The version of the database that this program writes.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// Brings the database up to date. A newer one fails; see [`version`].
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
