@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 
+use sampan_protocol::limits::MAX_PACK_MEMBERS;
 use sampan_protocol::{Mode, Name, RemotePath};
 use serde::{Deserialize, Serialize};
 
@@ -47,12 +48,19 @@ pub(super) enum PackStepKind {
 /// Folders of a pack that were looked for.
 enum Known {
     There(OwnedFd),
-    /// An earlier step makes it.
-    Planned,
+    /// The step of this index makes it.
+    Planned(usize),
 }
 
 /// Folders that are remembered with an open descriptor.
 const OPEN_FOLDERS: usize = 64;
+/// Folders on the way to its members that a pack may make: some for each member.
+const MADE_FOLDERS: usize = 4 * MAX_PACK_MEMBERS;
+/// Bytes that their paths may take together. Each has a whole path of its own, so that a few deep
+/// members would else take gigabytes.
+const MADE_BYTES: usize = 16 << 20;
+/// What a name takes in memory beside its bytes.
+const NAME_BYTES: usize = 32;
 
 /// A plan in the making.
 pub(super) struct Planner<'a> {
@@ -60,6 +68,8 @@ pub(super) struct Planner<'a> {
     home: &'a Home,
     folders: HashMap<Vec<u8>, Known>,
     open: usize,
+    /// Folders that are made on the way, and bytes of their paths.
+    made: (usize, usize),
     /// What is left of the limits.
     left: Charge,
     pub(super) reserve: Charge,
@@ -76,6 +86,7 @@ impl Inner {
             home,
             folders: HashMap::new(),
             open: 0,
+            made: (0, 0),
             left: Charge {
                 bytes: quota::available(limits.bytes, used.bytes, reserved.bytes),
                 entries: quota::available(limits.entries, used.entries, reserved.entries),
@@ -119,9 +130,9 @@ impl Planner<'_> {
         };
         let missing = self.missing(path, parents)?;
         if missing == 0 {
-            if matches!(self.folders.get(&joined(path.names())), Some(Known::Planned)) {
+            if let Some(Known::Planned(step)) = self.folders.get(&joined(path.names())) {
                 // Made by an earlier step, perhaps as a parent; this member says its mode.
-                let step = self.steps.steps.iter_mut().find(|step| step.path == *path);
+                let step = self.steps.steps.get_mut(*step);
                 if let Some(PackStep { index: own @ None, what, .. }) = step {
                     *own = Some(index);
                     *what = PackStepKind::Folder(mode);
@@ -138,6 +149,7 @@ impl Planner<'_> {
                 None => {}
             }
         }
+        self.take_made(path, parents, missing)?;
         self.take(Charge::entries(1 + missing as u64), path)?;
         self.make_parents(path, parents, missing)?;
         self.push_folder(Some(index), path.clone(), mode);
@@ -171,6 +183,7 @@ impl Planner<'_> {
                 quota::extra(new, meta.charge(), claimed, Charge::NONE)
             }
         };
+        self.take_made(path, parents, missing)?;
         self.take(need, path)?;
         self.make_parents(path, parents, missing)?;
         let what = PackStepKind::File(file, replaces.map(|meta| meta.id()));
@@ -204,7 +217,7 @@ impl Planner<'_> {
             let opened = self.home.folder(disk, &parents[..present], Open::FolderToLook);
             if let Some(folder) = if_there(opened).map_err(about(path, "looking for folders"))? {
                 if self.open == OPEN_FOLDERS {
-                    self.folders.retain(|_, known| matches!(known, Known::Planned));
+                    self.folders.retain(|_, known| matches!(known, Known::Planned(_)));
                     self.open = 0;
                 }
                 self.open += 1;
@@ -213,6 +226,24 @@ impl Planner<'_> {
             }
         }
         Err(Situation::NotFound.about(path))
+    }
+
+    /// Refuses a member that needs more folders than the pack has left, before any of their paths is
+    /// made.
+    fn take_made(&mut self, path: &RemotePath, parents: &[Name], missing: usize) -> Result<()> {
+        let (mut made, mut bytes) = self.made;
+        let mut length: usize = parents[..parents.len() - missing].iter().map(weight).sum();
+        for name in &parents[parents.len() - missing..] {
+            length += weight(name);
+            made += 1;
+            bytes += length;
+        }
+        if made > MADE_FOLDERS || bytes > MADE_BYTES {
+            let what = "folders on the way to the members of a pack".to_owned();
+            return Err(Situation::LimitExceeded { what }.about(path));
+        }
+        self.made = (made, bytes);
+        Ok(())
     }
 
     fn make_parents(&mut self, path: &RemotePath, parents: &[Name], missing: usize) -> Result<()> {
@@ -225,7 +256,7 @@ impl Planner<'_> {
     }
 
     fn push_folder(&mut self, index: Option<u32>, path: RemotePath, mode: Mode) {
-        self.folders.insert(joined(path.names()), Known::Planned);
+        self.folders.insert(joined(path.names()), Known::Planned(self.steps.steps.len()));
         self.steps.steps.push(PackStep { index, path, what: PackStepKind::Folder(mode) });
     }
 
@@ -237,4 +268,8 @@ impl Planner<'_> {
             _ => Ok(None),
         }
     }
+}
+
+fn weight(name: &Name) -> usize {
+    name.as_bytes().len() + NAME_BYTES
 }
