@@ -2,7 +2,8 @@
 //!
 //! An appended row of records: block, state, hash, checksum. A block's record follows its bytes; a
 //! block that is sent again is first noted as absent. Nothing is flushed: after an unclean stop the
-//! journal is only a claim, and blocks are hashed again.
+//! journal is only a claim, and blocks are hashed again. One that is much longer than its blocks
+//! need is written anew beside it and takes its place.
 //!
 //! Invariant: reading stops at the first record that is not whole and right; what is behind it is
 //! absent.
@@ -19,6 +20,10 @@ use super::disk::Disk;
 const RECORD: usize = 48;
 const STAGED: u8 = 1;
 const ABSENT: u8 = 2;
+
+/// Records that a journal may have for each block, and beside that, before it is written anew.
+const RECORDS_A_BLOCK: u64 = 4;
+const SPARE_RECORDS: u64 = 1024;
 
 /// Records that are read at once.
 const PAGE: usize = 4096 * RECORD;
@@ -87,6 +92,30 @@ impl Journal {
     /// Notes that a block is no longer there.
     pub(super) fn absent(&mut self, disk: &Disk, block: u64) -> io::Result<()> {
         self.append(disk, &encode(self.upload, block, ABSENT, &[0; 32]))
+    }
+
+    /// Whether most of its records say nothing any more: blocks that were sent again and again.
+    pub(super) fn is_overgrown(&self, blocks: u64) -> bool {
+        self.end / RECORD as u64 > SPARE_RECORDS + RECORDS_A_BLOCK * blocks
+    }
+
+    /// A new journal in `file`, which is empty, that says only what is `staged`.
+    pub(super) fn compacted(
+        &self,
+        disk: &Disk,
+        file: OwnedFd,
+        staged: &[(u64, BlockHash)],
+    ) -> io::Result<Self> {
+        let mut end = 0;
+        for page in staged.chunks(PAGE / RECORD) {
+            let records = page
+                .iter()
+                .flat_map(|(block, hash)| encode(self.upload, *block, STAGED, hash.as_bytes()));
+            let records: Vec<u8> = records.collect();
+            disk.write_at(&file, &records, end)?;
+            end += records.len() as u64;
+        }
+        Ok(Self { upload: self.upload, file, end })
     }
 
     fn append(&mut self, disk: &Disk, record: &[u8; RECORD]) -> io::Result<()> {

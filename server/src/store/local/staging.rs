@@ -14,6 +14,8 @@ use super::Inner;
 pub(super) const DATA: &[u8] = b"data";
 /// An upload's journal.
 pub(super) const JOURNAL: &[u8] = b"journal";
+/// An upload's journal while it is written anew.
+pub(super) const NEW_JOURNAL: &[u8] = b"journal.new";
 /// What begins the name of something to be deleted.
 pub(super) const GONE: char = 'g';
 /// What begins the name of a pack that arrives.

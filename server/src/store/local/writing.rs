@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sampan_protocol::limits::{BLOCK_BYTES, PIECE_BYTES};
-use sampan_protocol::{BlockHash, Epoch, RemotePath, Version};
+use sampan_protocol::{BlockHash, Epoch, Mode, RemotePath, Version};
 
 use super::Inner;
 use super::db::uploads;
-use super::failure::while_doing;
+use super::disk::Open;
+use super::failure::{if_there, while_doing};
 use super::home::Home;
-use super::uploads::Upload;
+use super::staging;
+use super::uploads::{Live, Upload};
 use crate::store::{Piece, Result, Situation};
 use crate::upload::Phase;
 
@@ -71,10 +73,26 @@ impl Inner {
             }
             live.journal.staged(&self.disk, piece.block, &hash).map_err(&failed)?;
             live.state.stage(piece.block, hash);
+            if live.journal.is_overgrown(upload.blocks()?.count()) {
+                self.compact_journal(upload, &mut live).map_err(failed)?;
+            }
         }
         drop(live);
         self.note_bytes(upload, length);
         Ok(hash)
+    }
+
+    /// Writes an upload's journal anew. A crash finds the old one or the new one.
+    fn compact_journal(&self, upload: &Upload, live: &mut Live) -> std::io::Result<()> {
+        let name = staging::of_upload(upload.id);
+        let folder = self.disk.open_beneath(&self.layout.staging, name.as_bytes(), Open::Folder)?;
+        if_there(self.disk.unlink(&folder, staging::NEW_JOURNAL))?;
+        let file = self.disk.create(&folder, staging::NEW_JOURNAL, Mode::new(0o600))?;
+        let staged = live.state.hashes(0, u64::MAX);
+        let journal = live.journal.compacted(&self.disk, file, &staged)?;
+        self.disk.exchange((&folder, staging::NEW_JOURNAL), (&folder, staging::JOURNAL))?;
+        live.journal = journal;
+        self.disk.unlink(&folder, staging::NEW_JOURNAL)
     }
 
     /// Fills a block from a file of the home.
