@@ -6,7 +6,8 @@
 //!
 //! Users' paths are opened by `openat2` below an open folder, never through a link and never into
 //! another mount; all else works on (folder, name) or on an open file. Invariant: no call here
-//! takes an absolute path but `/proc/self/fd/N` of a descriptor that it was given.
+//! takes an absolute path but `/proc/self/fd/N` of a descriptor that it was given, and the kernel's
+//! own name of its boot.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -383,6 +384,23 @@ impl Disk {
     pub(super) fn flush_all(&self, folder: impl AsFd) -> io::Result<()> {
         self.gate(Call::FlushAll)?;
         if self.durable { Ok(retry_on_intr(|| fs::syncfs(folder.as_fd()))?) } else { Ok(()) }
+    }
+
+    /// Makes all of the file system durable, also if durability is relaxed.
+    pub(super) fn sync(&self, folder: impl AsFd) -> io::Result<()> {
+        self.gate(Call::FlushAll)?;
+        Ok(retry_on_intr(|| fs::syncfs(folder.as_fd()))?)
+    }
+
+    /// What the kernel calls the time since the machine started: under another name nothing that
+    /// was not flushed can be there.
+    pub(super) fn boot(&self) -> io::Result<Vec<u8>> {
+        self.gate(Call::Open)?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = fs::openat(fs::CWD, "/proc/sys/kernel/random/boot_id", flags, Bits::empty())?;
+        let mut boot = Vec::new();
+        self.read_at(&file, &mut boot, 64, 0)?;
+        Ok(boot)
     }
 
     /// Bytes that the file system still gives us.

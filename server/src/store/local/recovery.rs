@@ -22,22 +22,30 @@ use super::intent::Intent;
 use super::staging;
 use crate::store::{Result, StoreError};
 
-/// The setting that says whether the last stop was clean.
+/// The setting that says whether the last stop was clean: empty, or the boot in which it was.
+///
+/// Staged bytes need not be on the disk while they come. A clean stop flushes them; what then is on
+/// the disk is still only believed while the machine runs on, for a power cut may also take back the
+/// row that says that the next run began.
 const CLEAN: &str = "clean";
 
 impl Inner {
     /// Puts in order what the last run left. Gives the names in staging that may go.
     pub(super) fn recover(&self) -> Result<Vec<String>> {
-        self.db.write("opening the store", |connection| {
-            if accounts::setting(connection, CLEAN)?.as_deref() != Some(&[1]) {
+        let boot = self.boot();
+        self.db.write("opening the store", move |connection| {
+            let clean = accounts::setting(connection, CLEAN)?;
+            if boot.is_none() || clean != boot {
                 uploads::doubt_all(connection)?;
             }
-            accounts::set_setting(connection, CLEAN, &[0])
+            accounts::set_setting(connection, CLEAN, &[])
         })?;
         for stored in self.db.read(|connection| intents::all(connection, None))? {
-            let home = self.open_home(stored.request.account)?;
-            if let Err(error) = self.settle_one(&home, &stored) {
-                // One account's trouble is not the others': its next change tries again.
+            // One account's trouble is not the others': its next change tries again.
+            let settled = self
+                .open_home(stored.request.account)
+                .and_then(|home| self.settle_one(&home, &stored));
+            if let Err(error) = settled {
                 tracing::error!(%error, account = stored.request.account.0, "cannot finish a change");
             }
         }
@@ -45,10 +53,27 @@ impl Inner {
         self.orphans(&left)
     }
 
-    /// Says that the next start may trust what is staged.
+    /// Makes what is staged durable, and says that the next start may trust it.
     pub(super) fn mark_clean(&self) -> Result<()> {
-        self.db
-            .write("closing the store", |connection| accounts::set_setting(connection, CLEAN, &[1]))
+        let Some(boot) = self.boot() else { return Ok(()) };
+        if self.db.read(uploads::any)? {
+            self.disk.sync(&self.layout.staging).map_err(while_doing("flushing what is staged"))?;
+        }
+        self.db.write("closing the store", move |connection| {
+            accounts::set_setting(connection, CLEAN, &boot)
+        })
+    }
+
+    /// `None`: nothing can be trusted over a stop.
+    fn boot(&self) -> Option<Vec<u8>> {
+        match self.disk.boot() {
+            Ok(boot) if !boot.is_empty() => Some(boot),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell one boot from another; what is staged is hashed again when it is resumed");
+                None
+            }
+        }
     }
 
     /// Deals with the intents that a failure left, before the next change. The caller has the turn.

@@ -157,6 +157,19 @@ pub(crate) fn all(connection: &Connection, account: Option<AccountId>) -> Result
     all().map_err(failed("reading uploads"))?.into_iter().collect()
 }
 
+/// Whether there are any.
+pub(crate) fn any(connection: &Connection) -> Result<bool> {
+    let any = || connection.prepare_cached("SELECT 1 FROM uploads")?.exists([]);
+    any().map_err(failed("looking for uploads"))
+}
+
+/// Whether an upload of this id is there, whosever it is.
+pub(crate) fn exists(connection: &Connection, id: UploadId) -> Result<bool> {
+    let sql = "SELECT 1 FROM uploads WHERE id = ?1";
+    let exists = || connection.prepare_cached(sql)?.exists([stored(id.0)]);
+    exists().map_err(failed("looking for an upload"))
+}
+
 /// Resumes: the next epoch, and what its opener now says of the file. Answers the new epoch.
 pub(crate) fn resume(connection: &Connection, row: &UploadRow, now: i64) -> Result<Epoch> {
     let sql = "UPDATE uploads SET epoch = epoch + 1, mode = ?2, mtime_s = ?3, mtime_ns = ?4, \
