@@ -93,6 +93,13 @@ impl UploadState {
         self.phase = phase;
     }
 
+    /// Takes pieces again after a commit that came to nothing. What is gone stays gone.
+    pub(crate) fn reopen(&mut self) {
+        if self.phase == Phase::Committing {
+            self.phase = Phase::Open;
+        }
+    }
+
     /// Whether no piece is being written.
     pub(crate) fn is_quiet(&self) -> bool {
         self.out == 0

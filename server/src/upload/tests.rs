@@ -104,3 +104,14 @@ fn half_written_blocks_are_bounded() {
     let refused = write(&mut upload, 1, MAX_OPEN_BLOCKS as u64, 0, 1);
     assert!(matches!(refused, Err(Situation::LimitExceeded { .. })));
 }
+
+#[test]
+fn a_commit_that_came_to_nothing_reopens_only_its_own_upload() {
+    let mut state = state(1);
+    state.set_phase(Phase::Committing);
+    state.reopen();
+    assert_eq!(state.phase(), Phase::Open);
+    state.set_phase(Phase::Gone);
+    state.reopen();
+    assert_eq!(write(&mut state, 1, 0, 0, 1), Err(Situation::UploadNotFound));
+}

@@ -43,10 +43,7 @@ impl Reopen {
 impl Drop for Reopen {
     fn drop(&mut self) {
         if let Some(upload) = self.0.take() {
-            let mut live = upload.lock();
-            if live.state.phase() == Phase::Committing {
-                live.state.set_phase(Phase::Open);
-            }
+            upload.lock().state.reopen();
         }
     }
 }
@@ -84,14 +81,15 @@ impl Inner {
             }
         });
         if let Err(situation) = checked {
-            live.state.set_phase(Phase::Open);
+            live.state.reopen();
             return Err(situation.about(&upload.path));
         }
         drop(live);
-        let flushed = self
-            .finish_file(&upload, wish.mode, wish.mtime)
-            .and_then(|()| self.disk.flush_file(&upload.data));
-        if let Err(error) = flushed {
+        if let Err(error) = self.finish_file(&upload, wish.mode, wish.mtime) {
+            upload.lock().state.reopen();
+            return Err(while_doing("finishing an upload's file")(error));
+        }
+        if let Err(error) = self.disk.flush_file(&upload.data) {
             self.lose_staging(&upload);
             return Err(while_doing("flushing an upload")(error));
         }
@@ -132,8 +130,9 @@ impl Inner {
             }
             // Half published, perhaps: no piece may come until it is settled.
             _ if home.unsettled.load(Ordering::Relaxed) => {}
-            Err(StoreError::Disk { .. }) => self.lose_staging(upload),
-            _ => upload.lock().state.set_phase(Phase::Open),
+            // Only a failed flush leaves in doubt what is staged; another failure may be tried again.
+            Err(_) if upload.flush_failed.load(Ordering::Relaxed) => self.lose_staging(upload),
+            _ => upload.lock().state.reopen(),
         }
         answer?.changed()
     }
@@ -198,12 +197,12 @@ impl Inner {
             drop(upload.when_quiet(live));
         }
         slot.set(None);
-        self.uploads.forget(id);
         let removed = self.db.write("giving an upload up", move |connection| {
             uploads::remove(connection, account, id)
         })?;
         self.step("upload given up")?;
         if removed {
+            self.uploads.forget(id);
             self.sweep(staging::of_upload(id));
         }
         Ok(())

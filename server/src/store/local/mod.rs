@@ -252,7 +252,7 @@ impl Inner {
 
     /// An upload's slot and its turn.
     async fn slot(&self, upload: sampan_protocol::UploadId) -> Result<(Arc<Slot>, Turn)> {
-        let slot = self.uploads.slot(upload);
+        let slot = self.uploads.slot(upload, self.now_seconds());
         let turn = acquire(&slot.turn).await?;
         Ok((slot, turn))
     }

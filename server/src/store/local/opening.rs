@@ -95,7 +95,7 @@ impl Inner {
         };
         self.step("staging made")?;
         let opened = self.opened(&upload, row.epoch);
-        self.uploads.slot(row.id).set(Some(upload));
+        self.uploads.slot(row.id, row.touched).set(Some(upload));
         Ok(opened)
     }
 

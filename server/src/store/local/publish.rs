@@ -7,6 +7,7 @@
 //! Invariant: at every instant the name holds the old file or the new one, whole.
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
 
 use sampan_protocol::{Mode, RemotePath};
 
@@ -66,6 +67,9 @@ impl Inner {
         let meta = self.swap_in(&staged, &place, path)?;
         if let Err(error) = self.disk.flush_folder(place.folder) {
             // Nobody may see what may be gone after a power cut.
+            if let Some(upload) = self.uploads.get(publish.upload) {
+                upload.flush_failed.store(true, Ordering::Relaxed);
+            }
             let error = about(path, "flushing a folder")(error);
             return Err(Failure::after(self.swap_out(&staged, &place, path), error));
         }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use sampan_protocol::block::{BlockHasher, BlockIndex, Blocks};
@@ -27,6 +27,9 @@ use crate::upload::{Phase, UploadState};
 /// Uploads kept in memory: each has two open files and at least its row of hashes.
 pub(crate) const LOADED_UPLOADS: usize = 256;
 
+/// Seconds without a byte after which half blocks do not keep an upload in memory.
+const HALF_BLOCKS_IDLE: i64 = 60;
+
 /// An upload that is loaded.
 pub(super) struct Upload {
     pub(super) id: UploadId,
@@ -38,6 +41,8 @@ pub(super) struct Upload {
     quiet: Condvar,
     /// Bytes that came since the last flush began.
     pub(super) dirty: AtomicU64,
+    /// A flush of its commit failed: what is staged may not be on the disk.
+    pub(super) flush_failed: AtomicBool,
     /// When bytes last came, seconds.
     pub(super) touched: AtomicI64,
     /// What the database says of it.
@@ -115,11 +120,14 @@ impl Slot {
         *self.upload.lock().unwrap_or_else(PoisonError::into_inner) = upload;
     }
 
-    /// Whether nobody would miss what is in memory.
-    fn is_idle(&self) -> bool {
+    /// Whether nobody would miss what is in memory. A half block is missed for a while only: its
+    /// writer, if there still is one, begins it again.
+    fn is_idle(&self, now: i64) -> bool {
         self.get().is_none_or(|upload| {
+            let quiet_for = now.saturating_sub(upload.touched.load(Ordering::Relaxed));
             // The slot's and ours.
-            Arc::strong_count(&upload) == 2 && !upload.lock().state.has_open_blocks()
+            Arc::strong_count(&upload) == 2
+                && (quiet_for > HALF_BLOCKS_IDLE || !upload.lock().state.has_open_blocks())
         })
     }
 }
@@ -140,11 +148,11 @@ impl Uploads {
         self.lock().get(&id).and_then(|slot| slot.get())
     }
 
-    /// The upload's slot; made if need be.
-    pub(super) fn slot(&self, id: UploadId) -> Arc<Slot> {
+    /// The upload's slot; made if need be. The seconds `now` tell which others may be forgotten.
+    pub(super) fn slot(&self, id: UploadId, now: i64) -> Arc<Slot> {
         let mut slots = self.lock();
         if slots.len() >= LOADED_UPLOADS && !slots.contains_key(&id) {
-            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_idle());
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_idle(now));
         }
         let new = || Arc::new(Slot { turn: Arc::new(Semaphore::new(1)), upload: Mutex::new(None) });
         slots.entry(id).or_insert_with(new).clone()
@@ -152,6 +160,18 @@ impl Uploads {
 
     pub(super) fn forget(&self, id: UploadId) {
         self.lock().remove(&id);
+    }
+
+    /// Forgets the slot of an upload that is not there, unless somebody else holds it too.
+    fn forget_unused(&self, id: UploadId, slot: &Slot) {
+        let mut slots = self.lock();
+        // The map's and the caller's.
+        let is_unused = |held: &Arc<Slot>| {
+            std::ptr::eq(Arc::as_ptr(held), slot) && Arc::strong_count(held) == 2
+        };
+        if slots.get(&id).is_some_and(is_unused) {
+            slots.remove(&id);
+        }
     }
 }
 
@@ -168,7 +188,10 @@ impl Inner {
         } else {
             let row = self.db.read(|connection| uploads::get(connection, account, id))?;
             let Some(row) = row else {
-                self.uploads.forget(id);
+                // Another account's slot is none of ours.
+                if !self.db.read(|connection| uploads::exists(connection, id))? {
+                    self.uploads.forget_unused(id, slot);
+                }
                 return Err(Situation::UploadNotFound.into());
             };
             let upload = self.open_staging(&row)?;
@@ -215,6 +238,7 @@ impl Inner {
             }),
             quiet: Condvar::new(),
             dirty: AtomicU64::new(0),
+            flush_failed: AtomicBool::new(false),
             touched: AtomicI64::new(row.touched),
             touched_stored: AtomicI64::new(row.touched),
         };

@@ -4,6 +4,7 @@ mod conformance;
 mod crash;
 mod disk;
 mod faults;
+mod regressions;
 mod scenario;
 
 use std::path::Path;

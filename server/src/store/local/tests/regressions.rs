@@ -1,0 +1,243 @@
+//! Defects that were found once: each test fails without its remedy.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::io::Errno;
+use sampan_protocol::Mode;
+
+use super::Local;
+use super::scenario::{check_books, check_staging};
+use crate::store::conformance::{
+    Fixture, User, bytes, folder_member, member, new_account, path, root_of, situation, user,
+};
+use crate::store::local::{Call, Durability, Faults, LocalOptions};
+use crate::store::{QuotaLimits, Situation, StoreError, Target};
+
+/// Fails every call of some kind while it is armed; arms itself at a step.
+#[derive(Default)]
+pub(super) struct FailCalls {
+    pub(super) armed: AtomicBool,
+    at: std::sync::Mutex<Option<&'static str>>,
+    what: std::sync::Mutex<Option<(Call, Errno)>>,
+}
+
+impl FailCalls {
+    pub(super) fn of(call: Call, errno: Errno) -> Arc<Self> {
+        let fails = Self::default();
+        *fails.what.lock().unwrap() = Some((call, errno));
+        Arc::new(fails)
+    }
+
+    pub(super) fn arm(&self, armed: bool) {
+        self.armed.store(armed, Ordering::Relaxed);
+    }
+
+    pub(super) fn arm_at(&self, step: &'static str) {
+        *self.at.lock().unwrap() = Some(step);
+    }
+}
+
+impl Faults for FailCalls {
+    fn before(&self, call: Call) -> io::Result<()> {
+        match *self.what.lock().unwrap() {
+            Some((fails, errno)) if call == fails && self.armed.load(Ordering::Relaxed) => {
+                Err(errno.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn lives_at(&self, step: &'static str) -> bool {
+        if *self.at.lock().unwrap() == Some(step) {
+            self.arm(true);
+        }
+        true
+    }
+}
+
+pub(super) async fn failing(faults: &Arc<FailCalls>) -> Local {
+    Local::in_memory(LocalOptions {
+        durability: Durability::Relaxed,
+        disk_floor: 0,
+        faults: Some(faults.clone()),
+        ..LocalOptions::default()
+    })
+    .await
+}
+
+/// A folder whose first names, more than a purge looks at in one step, are all folders.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tree_of_many_folders_and_no_file_is_removed_and_credited() {
+    let mut local = Local::new().await;
+    let anna = user(&local).await;
+    let folders = (0..100).map(|number| folder_member(&format!("tree/{number}")));
+    anna.pack(anna.key(), folders.collect()).await.unwrap();
+    anna.put("tree/99/f", b"file", Target::Absent).await.unwrap();
+    let removed = anna.remove("tree").await.unwrap();
+    assert_eq!((removed.entries, removed.bytes), (102, 4));
+    assert_eq!(anna.held().await, (0, 0, 0, 0));
+    check_books(&local, &anna).await;
+    check_staging(&mut local, &anna).await;
+}
+
+/// Four blocks staged; then the store stops cleanly, and one of them changes on the disk, as if it
+/// had never been written back. Gives what a resumed upload believes.
+async fn staged_after_loss(
+    local: &mut Local,
+    anna: User,
+    between: impl FnOnce(&Local),
+) -> (Vec<u64>, User) {
+    let content = bytes(1, 4 << 20);
+    let upload = anna.upload("f", content.len() as u64, Target::Absent);
+    let by = anna.store.open_upload(anna.id, upload.clone()).await.unwrap().by;
+    anna.write_all(by, &content).await.unwrap();
+    local.close().await;
+    between(local);
+    let data = local.path().join(format!("staging/u{}/data", by.upload));
+    let mut staged = fs::read(&data).unwrap();
+    staged[1 << 20] ^= 1;
+    fs::write(&data, staged).unwrap();
+    local.open().await;
+    let anna = anna.again(local);
+    let resumed = anna.store.open_upload(anna.id, upload).await.unwrap();
+    (resumed.staged.iter().map(|block| block.0).collect(), anna)
+}
+
+/// HARDENING 2.2: a stop is clean only if what is staged was flushed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_whose_flush_fails_is_not_clean() {
+    let faults = FailCalls::of(Call::FlushAll, Errno::IO);
+    let mut local = failing(&faults).await;
+    let anna = user(&local).await;
+    faults.arm(true);
+    let (staged, _) = staged_after_loss(&mut local, anna, |_| faults.arm(false)).await;
+    assert_eq!(staged, [0, 2, 3]);
+}
+
+/// HARDENING 2.2: after the machine itself stopped, nothing is believed unseen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_staged_is_doubted_under_another_boot() {
+    let mut local = Local::new().await;
+    let anna = user(&local).await;
+    let (staged, _) = staged_after_loss(&mut local, anna, |local| {
+        let database = rusqlite::Connection::open(local.path().join("sampand.db")).unwrap();
+        let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap();
+        let sql = "UPDATE settings SET value = x'00' WHERE key = 'clean' AND value = ?1";
+        assert_eq!(database.execute(sql, [boot]).unwrap(), 1, "the boot is written down");
+    })
+    .await;
+    assert_eq!(staged, [0, 2, 3]);
+}
+
+/// S10, S12: a few deep members cannot make the server plan gigabytes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn folders_on_the_way_to_a_packs_members_are_bounded() {
+    let mut local = Local::new().await;
+    let anna = user(&local).await;
+    let deep = |number: u64| member(&format!("{number}{}/f", "/x".repeat(400)), b"", Target::Any);
+    let outcomes = anna.pack(anna.key(), (0..40).map(deep).collect()).await.unwrap();
+    assert!(outcomes[0].is_ok(), "{:?}", outcomes[0]);
+    let made = outcomes.iter().filter(|outcome| outcome.is_ok()).count() as u64;
+    assert!(made * 401 <= 4096, "{made}");
+    for outcome in outcomes.into_iter().skip(usize::try_from(made).unwrap()) {
+        assert!(matches!(situation(outcome), Situation::LimitExceeded { .. }));
+    }
+    assert_eq!(anna.held().await, (0, made * 402, 0, 0));
+    check_books(&local, &anna).await;
+    check_staging(&mut local, &anna).await;
+}
+
+/// A block that is sent again and again costs its journal no space.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_does_not_grow_with_blocks_that_come_again() {
+    let mut local = Local::new().await;
+    let anna = user(&local).await;
+    let upload = anna.upload("f", 1, Target::Absent);
+    let by = anna.store.open_upload(anna.id, upload.clone()).await.unwrap().by;
+    for _ in 0..2000 {
+        anna.write_all(by, b"1").await.unwrap();
+    }
+    let journal = local.path().join(format!("staging/u{}/journal", by.upload));
+    let length = fs::metadata(&journal).unwrap().len();
+    assert!(length <= 48 * 1100, "{length}");
+    local.crash().await;
+    local.open().await;
+    let anna = anna.again(&local);
+    let resumed = anna.store.open_upload(anna.id, upload).await.unwrap();
+    assert_eq!(resumed.staged.iter().count(), 1);
+    anna.store.commit(anna.id, anna.key(), resumed.by, root_of(b"1")).await.unwrap();
+    check_staging(&mut local, &anna).await;
+}
+
+/// Whoever names an upload of another account changes nothing of it, not even in memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_another_account_names_is_kept() {
+    let mut local = Local::new().await;
+    let anna = user(&local).await;
+    let bert = local.accounts().add(new_account("bert", QuotaLimits::default())).await.unwrap().0;
+    let by = anna.store.open_upload(anna.id, anna.upload("f", 1, Target::Absent)).await.unwrap().by;
+    local.restart().await;
+    let (anna, inner) = (anna.again(&local), local.local().inner.clone());
+    let slot = inner.uploads.slot(by.upload, 0);
+    let refused = anna.store.upload_row(bert.id, by.upload, 0, 1).await;
+    assert_eq!(situation(refused), Situation::UploadNotFound);
+    anna.store.abort(bert.id, anna.key(), by.upload).await.unwrap();
+    assert!(Arc::ptr_eq(&slot, &inner.uploads.slot(by.upload, 0)), "a second slot of one upload");
+    // One that nobody has leaves nothing behind.
+    let nobody = sampan_protocol::UploadId(77);
+    let refused = anna.store.upload_row(bert.id, nobody, 0, 1).await;
+    assert_eq!(situation(refused), Situation::UploadNotFound);
+}
+
+/// One home that was moved by hand is its account's trouble only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_home_does_not_stop_the_server() {
+    let faults = FailCalls::of(Call::Transaction, Errno::IO);
+    let mut local = failing(&faults).await;
+    let anna = user(&local).await;
+    let bert = local.accounts().add(new_account("bert", QuotaLimits::default())).await.unwrap().0;
+    faults.arm_at("steps done");
+    let key = anna.key();
+    let at = path("d");
+    anna.store.mkdir(anna.id, key, &at, false, Mode::FOLDER).await.unwrap_err();
+    local.crash().await;
+    *faults.at.lock().unwrap() = None;
+    faults.arm(false);
+    let (home, away) = (local.path().join("homes/anna"), local.path().join("away"));
+    fs::rename(&home, &away).unwrap();
+    local.open().await;
+    let anna = anna.again(&local);
+    let bert = User::of(&local, bert.id);
+    bert.mkdir("d").await.unwrap();
+    assert!(matches!(anna.mkdir("e").await, Err(StoreError::Disk { .. })));
+    fs::rename(away, home).unwrap();
+    anna.store.mkdir(anna.id, key, &at, false, Mode::FOLDER).await.unwrap();
+    assert_eq!(anna.held().await, (0, 1, 0, 0));
+    check_books(&local, &anna).await;
+    local.close().await;
+}
+
+/// Only a failed flush costs what is staged: without a free descriptor a commit may be tried again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_without_descriptors_keeps_what_is_staged() {
+    let faults = FailCalls::of(Call::Open, Errno::MFILE);
+    let mut local = failing(&faults).await;
+    let anna = user(&local).await;
+    let content = bytes(1, 3 << 20);
+    let upload = anna.upload("f", content.len() as u64, Target::Absent);
+    let by = anna.store.open_upload(anna.id, upload).await.unwrap().by;
+    anna.write_all(by, &content).await.unwrap();
+    faults.arm_at("intent written");
+    let key = anna.key();
+    let failed = anna.store.commit(anna.id, key, by, root_of(&content)).await;
+    assert!(matches!(failed, Err(StoreError::Disk { .. })), "{failed:?}");
+    *faults.at.lock().unwrap() = None;
+    faults.arm(false);
+    anna.store.commit(anna.id, key, by, root_of(&content)).await.unwrap();
+    assert_eq!(anna.get("f").await.unwrap(), content);
+    check_books(&local, &anna).await;
+    check_staging(&mut local, &anna).await;
+}
