@@ -3,11 +3,11 @@
 //! Invariant: only names from a listing that was asked for, below the folder that was chosen, are
 //! ever written (HARDENING S1, S7).
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesOrdered;
 use sampan_protocol::{Attributes, Entry, EntryKind, RemotePath};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::remote::look_at_many;
 use super::{Ended, LISTINGS, PlanStep, Planner, Target};
@@ -148,6 +148,13 @@ struct Listed {
     is_new: bool,
 }
 
+/// A folder whose listing is underway. It is read by a task of its own: a listing that nobody reads
+/// holds up its connection, and with it whatever else is asked for while another folder is decided.
+struct Listing {
+    folder: Listed,
+    entries: AbortOnDropHandle<Result<(Vec<Entry>, u64), Failure>>,
+}
+
 struct Planning<'a> {
     planner: &'a Planner,
     base: &'a Base,
@@ -158,14 +165,18 @@ impl Planning<'_> {
     async fn walk(&self, mut folders: Vec<Listed>) -> Result<(), Ended> {
         // Last in, first out: what waits stays as small as a tree is deep, not as it is wide.
         folders.reverse();
-        let mut listing = FuturesOrdered::new();
+        let mut listings = VecDeque::new();
         loop {
-            while listing.len() < LISTINGS
+            while listings.len() < LISTINGS
                 && let Some(folder) = folders.pop()
             {
-                listing.push_back(self.list(folder));
+                listings.push_back(self.list(folder));
             }
-            let Some((folder, listed)) = listing.next().await else { return Ok(()) };
+            let Some(Listing { folder, entries }) = listings.pop_front() else { return Ok(()) };
+            let listed = entries.await.unwrap_or_else(|error| {
+                let subject = self.planner.context.remote.show(&folder.from);
+                Err(Failure::new(Situation::Unexpected(error.to_string()), subject))
+            });
             let (from, to) = (
                 Location::Remote(folder.from.clone()),
                 Location::Local(self.base.path_of(&folder.at)),
@@ -188,9 +199,10 @@ impl Planning<'_> {
         }
     }
 
-    async fn list(&self, folder: Listed) -> (Listed, Result<(Vec<Entry>, u64), Failure>) {
-        let listed = self.planner.context.remote.list_all(&folder.from).await;
-        (folder, listed)
+    fn list(&self, folder: Listed) -> Listing {
+        let (remote, from) = (self.planner.context.remote.clone(), folder.from.clone());
+        let entries = tokio::spawn(async move { remote.list_all(&from).await });
+        Listing { folder, entries: AbortOnDropHandle::new(entries) }
     }
 
     /// Decides about everything in a folder.

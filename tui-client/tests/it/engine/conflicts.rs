@@ -108,6 +108,29 @@ async fn contents_decide_when_they_are_asked_for() {
     assert_eq!(told.outcome_of("file"), &Outcome::Unchanged, "whatever the time says");
 }
 
+/// A listing that is asked for ahead must not hold up the connection that the sums come over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contents_are_compared_beside_a_very_large_folder() {
+    let rig = Rig::start().await;
+    let target = rig.local("target");
+    for folder in [rig.home().join("tree/a"), target.join("tree/a")] {
+        fs::create_dir_all(&folder).unwrap();
+        for name in 0..40 {
+            fs::write(folder.join(name.to_string()), noise(name, 100)).unwrap();
+        }
+    }
+    fs::create_dir(rig.home().join("tree/b")).unwrap();
+    for name in 0..20_000 {
+        fs::File::create(rig.home().join("tree/b").join(name.to_string())).unwrap();
+    }
+    let options = Options { checksum: true, dry_run: true, ..Options::default() };
+    let carried = rig.carry(down("tree", false, &target, true), options);
+    let told = tokio::time::timeout(std::time::Duration::from_mins(1), carried).await;
+    let summary = told.expect("the plan comes to its end").summary;
+    // The files, and the two folders that are there.
+    assert_eq!((summary.unchanged, summary.skipped), (42, 20_001));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_holds_up_only_its_own_file() {
     let rig = Rig::start().await;
