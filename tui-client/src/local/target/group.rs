@@ -3,20 +3,21 @@
 //! All data is flushed, then every file gets its name, then the folders are flushed. Small files are
 //! many, and a disk needs milliseconds for a flush whatever it holds, so a group shares two.
 //!
-//! Invariant: a flush that fails fails every member, whose staging is then removed: what such a
-//! flush left on the disk is nobody's proof of anything (DESIGN 5, HARDENING 2.5). A member that
-//! fails by itself leaves the others alone.
+//! Invariant: only what was taken in gets a name, not what lies under its staging name by then. A
+//! flush that fails fails every member, whose staging is then removed: what such a flush left on the
+//! disk is nobody's proof of anything (DESIGN 5, HARDENING 2.5). A member that fails by itself leaves
+//! the others alone.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
-use rustix::fs::fstat;
+use rustix::fs::{AtFlags, fstat, statat};
 use rustix::io::Errno;
 use sampan_protocol::{Mode, Name, RemotePath, Timestamp};
 
-use super::super::attributes::Look;
+use super::super::attributes::{Identity, Look};
 use super::super::failed::{about, failed, failed_naming};
 use super::super::folder::Folder;
 use super::super::publish::{Unpublished, rename_over, to_free};
@@ -60,6 +61,8 @@ pub struct Group {
 struct Member {
     held: Held,
     staging: StagingName,
+    /// The file as it was taken in.
+    identity: Identity,
     /// The number of its disk.
     device: u64,
     condition: Condition,
@@ -104,25 +107,30 @@ impl Group {
     pub fn put(&mut self, whole: &Whole<'_>) -> Result<(), Failure> {
         let (folder, device, name) = self.folder_for(whole.at)?;
         let mut file = create_staging(&folder, whole.staging)?;
-        if let Err(error) = self.write(&mut file, whole) {
-            unlink_staging(&folder, whole.staging)?;
-            return Err(failed(&folder.path_to(&name), error));
-        }
+        let identity = match self.write(&mut file, whole) {
+            Ok(identity) => identity,
+            Err(error) => {
+                unlink_staging(&folder, whole.staging)?;
+                return Err(failed(&folder.path_to(&name), error));
+            }
+        };
         let stands_for_disk = !self.members.iter().any(|member| member.device == device);
         let is_kept = self.flush.is_some() && (stands_for_disk || self.len() < FLUSHED_SINGLY);
         let held = Held::Whole { at: whole.at.clone(), file: is_kept.then_some(file) };
         let (staging, condition) = (whole.staging.clone(), whole.condition);
-        self.members.push(Member { held, staging, device, condition });
+        self.members.push(Member { held, staging, identity, device, condition });
         Ok(())
     }
 
-    fn write(&self, file: &mut File, whole: &Whole<'_>) -> io::Result<()> {
+    fn write(&self, file: &mut File, whole: &Whole<'_>) -> io::Result<Identity> {
         file.write_all(whole.content)?;
         set_attributes(&*file, whole.mode, whole.mtime)?;
-        match self.flush {
-            Some(flush) if ONE_BY_ONE => (flush.file)(file),
-            _ => Ok(()),
+        if let Some(flush) = self.flush
+            && ONE_BY_ONE
+        {
+            (flush.file)(file)?;
         }
+        Ok(Look::of(&fstat(&*file)?).identity)
     }
 
     /// Takes in a staged file, every byte of which was written and verified. If that fails, it
@@ -143,7 +151,8 @@ impl Group {
         set_attributes(&staged.file, mode, mtime).map_err(|error| staged.failed(error))?;
         let staging = staged.staging.clone();
         let held = Held::Staged(staged);
-        self.members.push(Member { held, staging, device: there.device, condition });
+        let (identity, device) = (there, there.device);
+        self.members.push(Member { held, staging, identity, device, condition });
         Ok(())
     }
 
@@ -228,6 +237,14 @@ impl Group {
             }
         };
         let staging = member.staging.as_str();
+        match statat(&folder, staging, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if !Look::of(&stat).identity.is_same_file(&member.identity) => {
+                // Somebody else's by now: it is neither published nor removed.
+                return Err(about(Situation::NotVerified, &folder.path_to(&name)));
+            }
+            // If it is gone or cannot be seen, the renaming says so.
+            Ok(_) | Err(_) => {}
+        }
         let published = match &member.condition {
             Condition::Absent => to_free(&folder, staging, &name),
             Condition::Replaces(victim) => rename_over(&folder, staging, &name, victim),

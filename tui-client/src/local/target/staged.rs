@@ -198,7 +198,7 @@ impl Staged {
         let disk = fstatvfs(&self.file).map_err(|error| self.failed(error))?;
         let free = if geteuid().is_root() { disk.f_bfree } else { disk.f_bavail };
         // Asked for first: a file system takes what it has before it says that it is not enough.
-        if missing / disk.f_frsize.max(1) >= free {
+        if is_too_much(missing, disk.f_frsize, disk.f_blocks, free) {
             return Err(about(Situation::DiskFull(Side::Local), &self.path()));
         }
         // The length stays that of what was written, so that a later run knows what is absent.
@@ -208,6 +208,12 @@ impl Staged {
             Err(error) => Err(self.failed(error)),
         }
     }
+}
+
+/// Whether so many bytes are more than a disk of `blocks` units says that it has free. Some file
+/// systems, FUSE's among them, say nothing: then writing will tell.
+fn is_too_much(missing: u64, unit: u64, blocks: u64, free: u64) -> bool {
+    blocks > 0 && missing / unit.max(1) >= free
 }
 
 /// Creates a staged file. What an earlier run left under its name is removed.
@@ -231,4 +237,18 @@ pub(super) fn create_staging(folder: &Folder, staging: &StagingName) -> Result<F
 #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast)]
 fn allocated(stat: &rustix::fs::Stat) -> u64 {
     (stat.st_blocks as u64).saturating_mul(512)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_says_nothing_is_not_full() {
+        assert!(!is_too_much(1 << 30, 0, 0, 0));
+        assert!(!is_too_much(1 << 30, 4096, 0, 0));
+        assert!(is_too_much(4096, 4096, 10, 1));
+        assert!(is_too_much(4096, 4096, 10, 0));
+        assert!(!is_too_much(4096, 4096, 10, 2));
+    }
 }

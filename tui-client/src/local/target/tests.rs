@@ -402,6 +402,28 @@ fn a_large_file_that_is_refused_its_name_stays_staged() {
 }
 
 #[test]
+fn what_took_a_staging_name_is_not_published_as_what_was_verified() {
+    let shore = shore();
+    let (at, staging) = (at("f"), StagingName::of(5));
+    let new = NewFile { at: &at, staging: &staging, size: 3 };
+    for is_whole in [false, true] {
+        let mut group = Group::new(&shore.root, true);
+        if is_whole {
+            group.put(&whole(&at, &staging, b"new")).unwrap();
+        } else {
+            let staged = shore.root.stage(new).unwrap();
+            staged.write_at(b"new", 0).unwrap();
+            group.add(staged, Mode::FILE, mtime(), Condition::Absent).unwrap();
+        }
+        let other = shore.root.stage(new).unwrap();
+        other.write_at(b"n", 0).unwrap();
+        assert_eq!(situation(group.publish().pop().unwrap()), Situation::NotVerified);
+        assert_eq!(listed(&shore.path), [staging.as_str()], "the other one goes on");
+        other.discard().unwrap();
+    }
+}
+
+#[test]
 fn a_failed_flush_fails_the_whole_group_and_leaves_nothing() {
     let broken = || io::Error::from(Errno::IO);
     let no_disk = Flush { disk: |_| Err(Errno::IO.into()), ..Flush::DISK };
