@@ -14,7 +14,7 @@
 //! its end, and all behind it, count as not written.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -86,6 +86,8 @@ pub struct Journal {
 struct OnDisk {
     path: PathBuf,
     file: File,
+    /// Bytes of it that are whole; what lies behind them counts as not written.
+    length: u64,
     keeps_batches: bool,
     /// Batches that were begun and not finished, in order.
     open: Vec<(u64, Vec<u8>)>,
@@ -144,12 +146,9 @@ impl Journal {
         file.write_all_at(header.as_bytes(), 0).map_err(failed)?;
         file.set_len(valid as u64).map_err(failed)?;
         file.sync_all().map_err(failed)?;
-        file.seek(SeekFrom::End(0)).map_err(failed)?;
-        Ok(Self {
-            seed,
-            continued,
-            on_disk: Some(OnDisk { path, file, keeps_batches: key.keeps_batches, open }),
-        })
+        let (length, keeps_batches) = (valid as u64, key.keeps_batches);
+        let on_disk = Some(OnDisk { path, file, length, keeps_batches, open });
+        Ok(Self { seed, continued, on_disk })
     }
 
     /// A journal that nobody finds again.
@@ -185,12 +184,23 @@ impl Journal {
         let mut payload = batch.to_le_bytes().to_vec();
         payload.push(kind);
         payload.extend_from_slice(content);
+        if payload.len() > MAX_RECORD_BYTES {
+            let text = "so much at once is not written down: a restart would forget it".to_owned();
+            return Err(Failure::new(Situation::Unexpected(text), ""));
+        }
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         let mut record = length.to_le_bytes().to_vec();
         record.extend_from_slice(&blake3::hash(&payload).as_bytes()[..4]);
         record.extend_from_slice(&payload);
-        let written = disk.file.write_all(&record).and_then(|()| disk.file.sync_data());
-        written.map_err(|error| own_file(&disk.path, &error))?;
+        let written = disk.file.write_all_at(&record, disk.length);
+        if let Err(error) = written.and_then(|()| disk.file.sync_data()) {
+            // A part of a record would hide all that is written behind it.
+            if let Err(error) = disk.file.set_len(disk.length) {
+                tracing::debug!(%error, "a torn record stays until the next is written over it");
+            }
+            return Err(own_file(&disk.path, &error));
+        }
+        disk.length += record.len() as u64;
         apply(&mut disk.open, batch, kind, content);
         Ok(())
     }
@@ -410,5 +420,37 @@ mod tests {
         drop(journal);
         let journal = Journal::open(&state, &key, [9; 32], 1).unwrap();
         assert_eq!(journal.unfinished(), [both[0].clone(), (4, b"four".to_vec())]);
+    }
+
+    #[test]
+    fn what_is_written_after_a_torn_record_is_found() {
+        use std::io::{Seek, SeekFrom, Write};
+        let home = tempfile::tempdir().unwrap();
+        let state = State::under(home.path());
+        let key = JournalKey::new(&account("a@h"), &JournalScope::Queue);
+        let mut journal = Journal::open(&state, &key, [1; 32], 1).unwrap();
+        journal.begin(1, b"one").unwrap();
+        // What a disk leaves that is full halfway through a record.
+        let disk = journal.on_disk.as_mut().unwrap();
+        disk.file.seek(SeekFrom::End(0)).unwrap();
+        disk.file.write_all(&[20, 0, 0, 0, 1, 2, 3, 4, 2]).unwrap();
+        journal.begin(2, b"two").unwrap();
+        drop(journal);
+        let journal = Journal::open(&state, &key, [1; 32], 1).unwrap();
+        assert_eq!(journal.unfinished(), [(1, b"one".to_vec()), (2, b"two".to_vec())]);
+    }
+
+    #[test]
+    fn what_would_not_be_believed_is_not_written() {
+        let home = tempfile::tempdir().unwrap();
+        let state = State::under(home.path());
+        let key = JournalKey::new(&account("a@h"), &JournalScope::Queue);
+        let mut journal = Journal::open(&state, &key, [1; 32], 1).unwrap();
+        let refused = journal.begin(1, &vec![0; MAX_RECORD_BYTES]).unwrap_err();
+        assert!(matches!(refused.situation, Situation::Unexpected(_)), "{refused:?}");
+        journal.begin(2, b"two").unwrap();
+        drop(journal);
+        let journal = Journal::open(&state, &key, [1; 32], 1).unwrap();
+        assert_eq!(journal.unfinished(), [(2, b"two".to_vec())]);
     }
 }
