@@ -3,12 +3,13 @@
 //! Names are bytes and JSON is text. So a name goes out as text, with U+FFFD for what is none, and
 //! `…_b64` holds its bytes whenever the text does not tell them.
 //!
-//! Invariant: a line holds one whole object, whatever a name holds; sizes are bytes, times RFC 3339
-//! in UTC, modes four octal digits.
+//! Invariant: a line holds one whole object, whatever a name holds, and nothing that drives a
+//! terminal; sizes are bytes, times RFC 3339 in UTC, modes four octal digits.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp as Moment;
+use sampan_protocol::escape::escaped_text;
 use sampan_protocol::message::{QuotaAnswer, Unfinished};
 use sampan_protocol::{Attributes, Entry, EntryKind, RemotePath, Timestamp};
 use serde_json::{Value, json};
@@ -27,10 +28,26 @@ impl Line {
     #[must_use]
     pub(super) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        self.0.push_str(&Value::from(key).to_string());
+        self.push(&Value::from(key));
         self.0.push(':');
-        self.0.push_str(&value.into().to_string());
+        self.push(&value.into());
         self
+    }
+
+    /// Adds a value as JSON that is safe to look at: what a terminal would obey, or what would hide
+    /// or reorder what stands beside it, is written by its number. It stays the same value.
+    fn push(&mut self, value: &Value) {
+        let mut units = [0; 2];
+        // Outside its strings JSON has no such characters, and inside it has none below a space.
+        for character in value.to_string().chars() {
+            if is_shown(character) {
+                self.0.push(character);
+                continue;
+            }
+            for unit in character.encode_utf16(&mut units) {
+                self.0.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
     }
 
     /// Adds bytes that should be text: `key`, and `key_b64` if they are none.
@@ -52,6 +69,15 @@ impl Line {
             .with("mtime", utc(attributes.mtime))
             .with("mode", format!("{:04o}", attributes.mode.bits()))
     }
+}
+
+/// Whether the one escaper shows a character as it is. JSON itself sees to the backslash.
+fn is_shown(character: char) -> bool {
+    if character.is_ascii() {
+        return !character.is_ascii_control();
+    }
+    let text = character.encode_utf8(&mut [0; 4]).to_owned();
+    escaped_text(&text) == text
 }
 
 impl std::fmt::Display for Line {
@@ -144,6 +170,17 @@ mod tests {
         let read: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(read["name"], "a\n\u{1b}[31m\"\\");
         assert!(read.get("name_b64").is_none());
+
+        let hostile = "\u{9b}2J\u{7f}\u{85}\u{202e}\u{2028}\u{feff}\u{e0041}";
+        let line = entry(&file(hostile.as_bytes(), 0, 0), None).to_string();
+        assert!(line.is_ascii() && !line.contains('\x7f'), "{line}");
+        assert!(line.contains(r#""\u009b2J\u007f\u0085\u202e\u2028\ufeff\udb40\udc41""#), "{line}");
+        let read: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["name"], hostile);
+        let plain = "你好 👩\u{200d}🚀 \\";
+        let line = entry(&file(plain.as_bytes(), 0, 0), None).to_string();
+        assert!(line.contains("你好 👩\u{200d}🚀"), "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["name"], plain);
 
         let line = entry(&file(b"\xff\xfe", 0, 0), None).to_string();
         let read: Value = serde_json::from_str(&line).unwrap();
