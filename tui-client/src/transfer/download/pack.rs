@@ -2,6 +2,7 @@
 //!
 //! Invariant: a member is published only if it is whole, was asked for, and has the root that the
 //! server read; a name that comes from the server is only ever one of the request's numbers (S1, S7).
+//! An answer holds no more memory than the files that were asked for (S12).
 
 use bytes::Bytes;
 use sampan_protocol::message::{Member, MemberOutcome, PackFile, ReadPack};
@@ -48,7 +49,8 @@ pub(in crate::transfer) async fn download_pack(
         PackFile { path: from.clone(), version: plan.source.version.clone() }
     });
     let request = ReadPack { files: files.collect() };
-    let fetch = |session: Session| fetch(session, &request, control);
+    let sizes: Vec<u64> = plans.iter().map(|plan| plan.source.size).collect();
+    let fetch = |session: Session| fetch(session, &request, &sizes, control);
     let fetched = persist(|| context.session(lane), fetch).await;
     let mut report = PackReport::default();
     let contents = match fetched {
@@ -71,9 +73,7 @@ pub(in crate::transfer) async fn download_pack(
             }
             Content::Refused(ErrorCode::VERSION_CHANGED, _) => report.changed.push(plan),
             Content::Refused(_, situation) => report.settled.push(failed(context, plan, situation)),
-            Content::File { bytes, .. } if bytes.len() as u64 != plan.source.size => {
-                report.changed.push(plan);
-            }
+            Content::OtherSize => report.changed.push(plan),
             Content::File { bytes, root } => {
                 let (from, to) = ends(&plan);
                 let staging = staging_name(context, from, to);
@@ -119,36 +119,76 @@ fn failed(context: &Context, plan: FilePlan, situation: Situation) -> (FilePlan,
 enum Content {
     Missing,
     Refused(ErrorCode, Situation),
-    File { bytes: Bytes, root: Root },
+    /// It is another file by now.
+    OtherSize,
+    File {
+        bytes: Bytes,
+        root: Root,
+    },
 }
 
 async fn fetch(
     session: Session,
     request: &ReadPack,
+    sizes: &[u64],
     control: &Control,
 ) -> Result<Vec<Content>, CallError> {
     let mut answers = session.stream(request, PAGES).await?;
-    let mut contents = vec![Content::Missing; request.files.len()];
-    while let Some((page, mut body)) = answers.next().await? {
+    let mut arriving = Arriving::new(sizes);
+    while let Some((page, body)) = answers.next().await? {
         control.gauge.add_moved(body.len() as u64);
-        for Member { index, outcome } in page.members {
-            let content = match outcome {
+        arriving.take(page.members, body)?;
+    }
+    Ok(arriving.contents)
+}
+
+/// An answer as it comes. What is kept of a frame keeps the whole frame in memory, so the frames are
+/// bounded, and not only what is kept of them.
+struct Arriving<'a> {
+    sizes: &'a [u64],
+    contents: Vec<Content>,
+    /// Bytes that may still come.
+    room: u64,
+    /// Frames that may still come: each brings a member, but for one that ends the answer.
+    frames: usize,
+}
+
+impl<'a> Arriving<'a> {
+    fn new(sizes: &'a [u64]) -> Self {
+        let contents = vec![Content::Missing; sizes.len()];
+        Self { sizes, contents, room: sizes.iter().sum(), frames: sizes.len() + 1 }
+    }
+
+    fn take(&mut self, members: Vec<Member>, mut body: Bytes) -> Result<(), CallError> {
+        let malformed = |text: &str| CallError::Malformed(text.to_owned());
+        let room = self.room.checked_sub(body.len() as u64);
+        self.room = room.ok_or_else(|| malformed("a pack is longer than its files"))?;
+        let frames = self.frames.checked_sub(1);
+        self.frames = frames.ok_or_else(|| malformed("a pack has more parts than files"))?;
+        for Member { index, outcome } in members {
+            let at = usize::try_from(index).unwrap_or(usize::MAX);
+            let (Some(place), Some(planned)) = (self.contents.get_mut(at), self.sizes.get(at))
+            else {
+                return Err(malformed("a pack holds a member that was not asked for"));
+            };
+            *place = match outcome {
                 MemberOutcome::Refused(refusal) => {
                     Content::Refused(refusal.code, refused(&refusal))
                 }
                 MemberOutcome::File { size, root } => {
-                    let size = usize::try_from(size).ok().filter(|size| *size <= body.len());
-                    let text = "a pack's members are longer than its body".to_owned();
-                    let bytes = body.split_to(size.ok_or(CallError::Malformed(text))?);
-                    Content::File { bytes, root }
+                    let length = usize::try_from(size).ok().filter(|size| *size <= body.len());
+                    let text = "a pack's members are longer than its body";
+                    let bytes = body.split_to(length.ok_or_else(|| malformed(text))?);
+                    if size == *planned {
+                        Content::File { bytes, root }
+                    } else {
+                        Content::OtherSize
+                    }
                 }
             };
-            let place = usize::try_from(index).ok().and_then(|at| contents.get_mut(at));
-            let text = "a pack holds a member that was not asked for".to_owned();
-            *place.ok_or(CallError::Malformed(text))? = content;
         }
+        Ok(())
     }
-    Ok(contents)
 }
 
 struct Arrived {
@@ -206,5 +246,40 @@ fn put(
             group.put(&whole)
         }
         put => put,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(index: u64, size: u64) -> Member {
+        let index = index.try_into().unwrap();
+        Member { index, outcome: MemberOutcome::File { size, root: Root([0; 32]) } }
+    }
+
+    #[test]
+    fn s12_an_answer_cannot_hold_more_than_was_asked_for() {
+        let body = |length: usize| Bytes::from(vec![0; length]);
+        let sizes = [4, 6];
+        let mut honest = Arriving::new(&sizes);
+        honest.take(vec![member(0, 4)], body(4)).unwrap();
+        honest.take(vec![member(1, 6)], body(6)).unwrap();
+        honest.take(Vec::new(), body(0)).unwrap();
+        assert!(honest.contents.iter().all(|content| matches!(content, Content::File { .. })));
+
+        let mut long = Arriving::new(&sizes);
+        long.take(vec![member(0, 4)], body(4)).unwrap();
+        assert!(long.take(vec![member(1, 6)], body(7)).is_err(), "more bytes than the files have");
+        let mut endless = Arriving::new(&sizes);
+        for _ in 0..3 {
+            endless.take(Vec::new(), body(0)).unwrap();
+        }
+        assert!(endless.take(Vec::new(), body(0)).is_err(), "more frames than members");
+
+        let mut other = Arriving::new(&sizes);
+        other.take(vec![member(0, 3)], body(3)).unwrap();
+        assert!(matches!(other.contents[0], Content::OtherSize), "nothing of it is kept");
+        assert!(other.take(vec![member(2, 1)], body(1)).is_err(), "it was not asked for");
     }
 }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sampan_protocol::limits::MAX_PACK_MEMBER_BYTES;
+use sampan_protocol::limits::{MAX_PACK_BYTES, MAX_PACK_MEMBER_BYTES};
 use sampan_protocol::message::{self, Pack, PackMemberKind, PackResult};
 use sampan_protocol::{Attributes, ChangeKey, Root};
 
@@ -41,7 +41,7 @@ pub(in crate::transfer) struct PackReport {
     pub(in crate::transfer) settled: Vec<(FilePlan, Settled)>,
     /// Folders that could not be made.
     pub(in crate::transfer) folders: Vec<(FolderPlan, Failure)>,
-    /// Files that are too large for a pack by now.
+    /// Files that are too large for this pack by now.
     pub(in crate::transfer) grown: Vec<FilePlan>,
 }
 
@@ -60,8 +60,10 @@ pub(in crate::transfer) async fn upload_pack(
     let _memory = context.memory.reserve(blocks).await;
     context.pace.take(bytes).await;
 
-    let most = usize::try_from(context.remote.limits().body_bytes).unwrap_or(usize::MAX);
-    let gathered = match blocking(move || Ok(gather(members, most))).await {
+    let limits = context.remote.limits();
+    let most = usize::try_from(limits.body_bytes).unwrap_or(usize::MAX);
+    let room = limits.pack_bytes.min(MAX_PACK_BYTES);
+    let gathered = match blocking(move || Ok(gather(members, most, room))).await {
         Ok(gathered) => gathered,
         Err(failure) => unreachable!("reading a pack names its failures: {failure:?}"),
     };
@@ -111,9 +113,9 @@ struct Gathered {
     report: PackReport,
 }
 
-/// Reads everything into frames of at most `most` bytes.
-fn gather(members: Vec<PackMember>, most: usize) -> Gathered {
-    let mut gathering = Gathering::new(most);
+/// Reads everything into frames of at most `most` bytes, all together of at most `room`.
+fn gather(members: Vec<PackMember>, most: usize, room: u64) -> Gathered {
+    let mut gathering = Gathering::new(most, room);
     for member in members {
         match member {
             PackMember::Folder(folder) => gathering.add_folder(folder),
@@ -126,6 +128,8 @@ fn gather(members: Vec<PackMember>, most: usize) -> Gathered {
 
 struct Gathering {
     most: usize,
+    /// Bytes that the pack may still take.
+    room: u64,
     members: Vec<message::PackMember>,
     header: usize,
     body: Vec<u8>,
@@ -134,15 +138,15 @@ struct Gathering {
 
 enum Read {
     Whole(Attributes, Root),
-    /// It is too large for a pack by now.
+    /// It is too large for a pack by now, or for what this one may still take.
     Grown(Attributes),
 }
 
 impl Gathering {
-    fn new(most: usize) -> Self {
+    fn new(most: usize, room: u64) -> Self {
         let report = PackReport::default();
         let gathered = Gathered { frames: Vec::new(), sent: Vec::new(), report };
-        Self { most, members: Vec::new(), header: 0, body: Vec::new(), gathered }
+        Self { most, room, members: Vec::new(), header: 0, body: Vec::new(), gathered }
     }
 
     fn add_folder(&mut self, folder: FolderPlan) {
@@ -163,9 +167,7 @@ impl Gathering {
             unreachable!("the engine gives uploads to this job");
         };
         let (from, to) = (from.clone(), to.clone());
-        let start = self.body.len();
-        let read = self.read(&from);
-        match read {
+        match self.read(&from) {
             Ok(Read::Whole(source, root)) => {
                 let kind = PackMemberKind::File {
                     size: source.size,
@@ -182,7 +184,6 @@ impl Gathering {
                 self.gathered.report.grown.push(plan);
             }
             Err(failure) => {
-                self.body.truncate(start);
                 let settled = settle(&plan, None, Outcome::Failed(failure));
                 self.gathered.report.settled.push((plan, settled));
             }
@@ -193,28 +194,44 @@ impl Gathering {
         for _ in 0..SOURCE_TRIES {
             let source = from.open()?;
             let attributes = source.attributes();
-            if attributes.size > MAX_PACK_MEMBER_BYTES {
+            if attributes.size > MAX_PACK_MEMBER_BYTES.min(self.room) {
                 return Ok(Read::Grown(attributes));
             }
             let size = usize::try_from(attributes.size).unwrap_or(usize::MAX);
-            if self.body.len() + size > self.most {
-                self.cut();
-            }
-            let start = self.body.len();
-            self.body.resize(start + size, 0);
-            let read = source.read_at(&mut self.body[start..], 0);
-            match read {
-                Ok(()) if source.is_still()? => {
-                    let root = Root(*blake3::hash(&self.body[start..]).as_bytes());
+            let read = |buffer: &mut [u8]| {
+                source.read_at(buffer, 0)?;
+                source.is_still()
+            };
+            match self.fill(size, read) {
+                Ok(Some(root)) => {
+                    self.room -= attributes.size;
                     return Ok(Read::Whole(attributes, root));
                 }
-                Ok(()) => {}
+                Ok(None) => {}
                 Err(failure) if matches!(failure.situation, Situation::SourceChanged(_)) => {}
                 Err(failure) => return Err(failure),
             }
-            self.body.truncate(start);
         }
         Err(Failure::new(Situation::SourceChanged(Side::Local), crate::place::shown(&from.path())))
+    }
+
+    /// Appends what `read` reads, if it stood still. Nothing of anything else stays.
+    fn fill(
+        &mut self,
+        size: usize,
+        read: impl FnOnce(&mut [u8]) -> Result<bool, Failure>,
+    ) -> Result<Option<Root>, Failure> {
+        if self.body.len() + size > self.most {
+            self.cut();
+        }
+        let start = self.body.len();
+        self.body.resize(start + size, 0);
+        let stood_still = read(&mut self.body[start..]);
+        if let Ok(true) = stood_still {
+            return Ok(Some(Root(*blake3::hash(&self.body[start..]).as_bytes())));
+        }
+        self.body.truncate(start);
+        stood_still.map(|_| None)
     }
 
     fn push(&mut self, member: message::PackMember) {
@@ -345,4 +362,60 @@ fn about_folder(context: &Context, folder: &FolderPlan, situation: Situation) ->
         FolderTarget::Local(place) => crate::place::shown(&place.path()).to_string(),
     };
     Failure::new(situation, subject)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use sampan_protocol::RemotePath;
+
+    use super::*;
+    use crate::transfer::command::Links;
+    use crate::transfer::decide::Replace;
+
+    fn file(folder: &Path, name: &str, bytes: &[u8]) -> PackMember {
+        std::fs::write(folder.join(name), bytes).unwrap();
+        let path = folder.join(name);
+        let from = LocalSource::new(path.as_path().into(), RemotePath::home(), Links::Skip);
+        let source = from.open().unwrap().attributes();
+        let ends = Ends::Up { from, to: RemotePath::parse(name.as_bytes()).unwrap() };
+        PackMember::File(FilePlan { source, ends, replace: Replace::Nothing, credit: 0 })
+    }
+
+    #[test]
+    fn what_one_grown_file_pushes_out_of_a_pack_goes_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let members: Vec<_> =
+            ["a", "b", "c", "d"].iter().map(|name| file(folder.path(), name, b"12")).collect();
+        std::fs::write(folder.path().join("b"), b"123456").unwrap();
+        let gathered = gather(members, 1 << 20, 10);
+        let sent: usize = gathered.frames.iter().map(|frame| frame.body.len()).sum();
+        assert_eq!((sent, gathered.sent.len()), (10, 3));
+        let grown: Vec<_> = gathered.report.grown.iter().map(|plan| plan.ends.to()).collect();
+        assert_eq!(grown, [crate::place::Location::Remote(RemotePath::parse(b"d").unwrap())]);
+        assert!(gathered.report.settled.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_leaves_nothing_in_the_frame_after_a_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut gathering = Gathering::new(10, 100);
+        let PackMember::File(first) = file(folder.path(), "first", b"12345678") else { panic!() };
+        gathering.add_file(first);
+        let broken = |buffer: &mut [u8]| {
+            buffer.fill(1);
+            Err(Failure::new(Situation::DiskFailed(Side::Local, "broken".to_owned()), ""))
+        };
+        assert!(gathering.fill(5, broken).is_err());
+        assert!(gathering.body.is_empty(), "{:?}", gathering.body);
+        let moved = gathering.fill(5, |_| Ok(false));
+        assert!(matches!(moved, Ok(None)) && gathering.body.is_empty());
+        let PackMember::File(next) = file(folder.path(), "next", b"next") else { panic!() };
+        gathering.add_file(next);
+        gathering.cut();
+        let bodies: Vec<_> =
+            gathering.gathered.frames.iter().map(|frame| &frame.body[..]).collect();
+        assert_eq!(bodies, [&b"12345678"[..], b"next"]);
+    }
 }
