@@ -165,9 +165,9 @@ impl Director {
                 None => folders.push(folder),
             }
         }
-        let context = Arc::clone(&self.context);
+        let (context, flush) = (Arc::clone(&self.context), batch.options.flush);
         self.jobs.spawn(async move {
-            ends.extend(finish(&context, folders).await);
+            ends.extend(finish(&context, folders, flush).await);
             JobEnd::Folders { batch: id, folders: ends }
         });
     }
