@@ -6,7 +6,7 @@
 //! Invariant: a file is published only if every block of one version of it was verified, and only
 //! under the name that was decided about.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt;
@@ -14,6 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use sampan_protocol::block::{BlockIndex, Blocks, root_of_row};
 use sampan_protocol::message::ReadRow;
 use sampan_protocol::{Attributes, BlockHash, EntryKind, ErrorCode, RemotePath, Root};
+use tokio_util::task::TaskTracker;
 
 use super::reading::{Receiving, Row, Setback, request_blocks, source_changed};
 use crate::failure::{Failure, Side, Situation};
@@ -135,9 +136,17 @@ impl Download<'_> {
             row: Mutex::new(Row::new(ours, request_blocks(self.context))),
             dirty: Arc::new(AtomicU64::new(0)),
             damaged: AtomicU64::new(0),
+            writes: TaskTracker::new(),
+            unsure: AtomicBool::new(false),
         };
-        let row = self.receive(&receiving).await?;
+        let received = self.receive(&receiving).await;
+        let writes = receiving.writes.clone();
         drop(receiving);
+        // However it ended, nothing may write any more: neither into what is published now, nor
+        // over what the next try finds right.
+        writes.close();
+        writes.wait().await;
+        let row = received?;
         let root = root_of_row(&row, blocks).map_err(|error| wrong(error.to_string()))?;
         self.control.gauge.phase(Phase::Committing);
         self.publish(staged).await.map_err(Setback::Failed)?;
@@ -157,6 +166,7 @@ impl Download<'_> {
                 ended?;
             }
             if let Some(row) = receiving.whole() {
+                receiving.confirm().await?;
                 return Ok(row);
             }
         }
@@ -167,22 +177,7 @@ impl Download<'_> {
         let to = self.to.clone();
         let staging = self.staging();
         let size = self.source.size;
-        blocking(move || {
-            let new = NewFile { at: &to.at, staging: &staging, size };
-            if let Some(staged) = to.root.resume(new)? {
-                return Ok((staged, true));
-            }
-            let parent = to.at.parent();
-            match to.root.stage(new) {
-                // Its folder went away since it was planned, or was never planned.
-                Err(failure) if failure.situation == Situation::NotFound(Side::Local) => {
-                    make_folders(&to, parent)?;
-                    to.root.stage(new).map(|staged| (staged, false))
-                }
-                staged => staged.map(|staged| (staged, false)),
-            }
-        })
-        .await
+        blocking(move || stage(&to, NewFile { at: &to.at, staging: &staging, size })).await
     }
 
     fn staging(&self) -> StagingName {
@@ -268,7 +263,10 @@ impl Download<'_> {
         let to = self.to.clone();
         let condition = condition(self.replace, self.victim);
         let (mode, mtime, flush) = (self.source.mode, self.source.mtime, self.flush);
-        let staged = last_holder(staged, &to).await?;
+        let staged = Arc::try_unwrap(staged).map_err(|_| {
+            let text = "a staged file is still in use".to_owned();
+            Failure::new(Situation::Unexpected(text), shown(&to.path()))
+        })?;
         blocking(move || {
             let mut group = Group::new(&to.root, flush);
             group.add(staged, mode, mtime, condition)?;
@@ -294,21 +292,24 @@ impl Download<'_> {
     }
 }
 
-/// Waits until nothing else holds the staged file: a flush beside may still run.
-async fn last_holder(mut staged: Arc<Staged>, to: &LocalPlace) -> Result<Staged, Failure> {
-    for _ in 0..2 {
-        staged = match Arc::try_unwrap(staged) {
-            Ok(staged) => return Ok(staged),
-            // A flush waits for the one that runs, so it ends after it.
-            Err(held) => {
-                let flushed = Arc::clone(&held);
-                blocking(move || flushed.flush()).await?;
-                held
-            }
-        };
+/// The staged file for a place, and whether an earlier run left something in it.
+fn stage(to: &LocalPlace, new: NewFile<'_>) -> Result<(Staged, bool), Failure> {
+    let is_gone = |failure: &Failure| failure.situation == Situation::NotFound(Side::Local);
+    match to.root.resume(new) {
+        Ok(Some(staged)) => return Ok((staged, true)),
+        Ok(None) => {}
+        Err(failure) if is_gone(&failure) => {}
+        Err(failure) => return Err(failure),
     }
-    let text = "a staged file is still in use".to_owned();
-    Err(Failure::new(Situation::Unexpected(text), shown(&to.path())))
+    let staged = match to.root.stage(new) {
+        // Its folder went away since it was planned, or was never planned.
+        Err(failure) if is_gone(&failure) => {
+            make_folders(to, to.at.parent())?;
+            to.root.stage(new)
+        }
+        staged => staged,
+    };
+    staged.map(|staged| (staged, false))
 }
 
 /// What must be true of the target's name.
@@ -365,4 +366,25 @@ pub(super) async fn free_local_place(taken: LocalPlace) -> Result<LocalPlace, Fa
         Ok(LocalPlace { root: taken.root.clone(), at })
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::TargetRoot;
+
+    #[test]
+    fn a_file_whose_folder_went_away_gets_it_again() {
+        let here = tempfile::tempdir().unwrap();
+        let root = TargetRoot::open(here.path()).unwrap();
+        let to = LocalPlace { root, at: RemotePath::parse(b"gone/deep/file").unwrap() };
+        let staging = StagingName::of(1);
+        let new = NewFile { at: &to.at, staging: &staging, size: 4 };
+        let (staged, resumes) = stage(&to, new).unwrap();
+        assert!(!resumes);
+        drop(staged);
+        assert!(here.path().join("gone/deep").join(staging.as_str()).exists());
+        let (_, resumes) = stage(&to, new).unwrap();
+        assert!(resumes);
+    }
 }

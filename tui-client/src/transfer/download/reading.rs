@@ -1,26 +1,29 @@
 //! Blocks of a file down one connection into a staged file: receive, hash and write overlap.
 //!
 //! Invariant: a block counts as here only when it was written and its hash by our own hashing is the
-//! one that the server read.
+//! one that the server read; a row is whole only once the server said, after its last block was
+//! read, that the version is still the same.
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use sampan_protocol::block::{BlockHasher, BlockIndex, Blocks};
 use sampan_protocol::limits::BLOCK_BYTES;
 use sampan_protocol::message::{Read, ReadPiece};
 use sampan_protocol::{BlockHash, ErrorCode, RemotePath, Version};
+use tokio_util::task::TaskTracker;
 
 use crate::failure::{Failure, Side, Situation};
 use crate::local::Staged;
-use crate::remote::{Answers, CallError};
+use crate::remote::{Answers, CallError, Session, persist_on};
 use crate::transfer::event::Phase;
-use crate::transfer::job::{Context, Control, blocking};
+use crate::transfer::job::{Context, Control, joined};
 
 /// Blocks in one request: what a connection's loss can cost, and what memory is asked for.
 const REQUEST_BLOCKS: u64 = 8;
@@ -55,6 +58,10 @@ pub(super) struct Receiving<'a> {
     /// Bytes written since the last flush in the background.
     pub(super) dirty: Arc<AtomicU64>,
     pub(super) damaged: AtomicU64,
+    /// Everything that works on the staged file off the async threads.
+    pub(super) writes: TaskTracker,
+    /// Blocks were noted whose run did not end in order: that they are of one version, nobody said.
+    pub(super) unsure: AtomicBool,
 }
 
 /// Which blocks are here, and what nobody asks for yet.
@@ -129,6 +136,9 @@ impl Receiving<'_> {
                 Ok(answers) => self.receive(answers, run.clone()).await,
                 Err(error) => Err(Broken::Call(error)),
             };
+            if received.is_err() {
+                self.unsure.store(true, Ordering::Relaxed);
+            }
             drop(memory);
             self.give_back(run);
             match received {
@@ -177,30 +187,61 @@ impl Receiving<'_> {
         }
     }
 
-    async fn receive(&self, mut answers: Answers<Read>, run: Range<u64>) -> Result<(), Broken> {
-        let mut writing = FuturesUnordered::new();
+    /// Whether all that came is of one version. A run's last frame says so; where one was lost, the
+    /// server is asked once more.
+    pub(super) async fn confirm(&self) -> Result<(), Setback> {
+        if !self.unsure.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let (path, version) = (self.path.clone(), self.version.clone());
+        let request = Read { path, version, first: 0, count: 0 };
+        let ask = async |session: Session| {
+            let mut answers = session.stream(&request, 1).await?;
+            while answers.next().await?.is_some() {}
+            Ok(())
+        };
+        match persist_on(&self.context.remote.control(), ask).await {
+            Err(error) if error.is(ErrorCode::VERSION_CHANGED) => Err(Setback::VersionChanged),
+            said => said.map_err(|error| self.failed(error)),
+        }
+    }
+
+    async fn receive(&self, answers: Answers<Read>, run: Range<u64>) -> Result<(), Broken> {
+        let mut writing = Writing::new();
+        let mut received = self.receive_into(&mut writing, answers, &run).await;
+        // Also what came before it broke is written to its end, before anyone else may ask for the
+        // same blocks.
+        while !writing.is_empty() {
+            let noted = self.note(writing.next().await);
+            received = received.and(noted);
+        }
+        received
+    }
+
+    async fn receive_into(
+        &self,
+        writing: &mut Writing,
+        mut answers: Answers<Read>,
+        run: &Range<u64>,
+    ) -> Result<(), Broken> {
         let mut block = Arriving::new(run.start);
         loop {
             let next = answers.next().await;
-            let Some((piece, body)) = next.map_err(Broken::Call)? else { break };
+            let Some((piece, body)) = next.map_err(Broken::Call)? else { return Ok(()) };
             if body.is_empty() {
                 // The last frame: the version was checked again.
                 continue;
             }
             self.control.gauge.add_moved(body.len() as u64);
-            let Some(whole) = block.take(self.blocks, &run, piece, body)? else { continue };
+            let Some(whole) = block.take(self.blocks, run, piece, body)? else { continue };
             while writing.len() >= WRITING {
                 self.note(writing.next().await)?;
             }
             let staged = Arc::clone(&self.staged);
             let blocks = self.blocks;
-            writing.push(blocking(move || write(&staged, blocks, &whole)));
+            let write = self.writes.spawn_blocking(move || write(&staged, blocks, &whole));
+            writing.push(joined(write).boxed());
         }
-        // Only now is it known that all of it is of one version.
-        while !writing.is_empty() {
-            self.note(writing.next().await)?;
-        }
-        Ok(())
     }
 
     fn note(&self, written: Option<Result<Written, Failure>>) -> Result<(), Broken> {
@@ -230,16 +271,17 @@ impl Receiving<'_> {
         if !self.flush || dirty < FLUSH_BYTES || self.dirty.swap(0, Ordering::Relaxed) == 0 {
             return;
         }
-        let staged = Arc::downgrade(&self.staged);
-        tokio::task::spawn_blocking(move || {
-            if let Some(staged) = staged.upgrade()
-                && let Err(failure) = staged.flush()
-            {
+        let staged = Arc::clone(&self.staged);
+        self.writes.spawn_blocking(move || {
+            if let Err(failure) = staged.flush() {
                 tracing::debug!(?failure, "a flush beside a download failed");
             }
         });
     }
 }
+
+/// Blocks on their way to the disk.
+type Writing = FuturesUnordered<BoxFuture<'static, Result<Written, Failure>>>;
 
 /// A server that closes is met again after this.
 const AGAIN_AFTER: std::time::Duration = std::time::Duration::from_millis(200);
