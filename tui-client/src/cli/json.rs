@@ -45,7 +45,9 @@ impl Line {
                 continue;
             }
             for unit in character.encode_utf16(&mut units) {
-                self.0.push_str(&format!("\\u{unit:04x}"));
+                self.0.push_str("\\u");
+                let digits = [12, 8, 4, 0].map(|shift| u32::from(*unit >> shift) & 15);
+                self.0.extend(digits.iter().filter_map(|digit| char::from_digit(*digit, 16)));
             }
         }
     }

@@ -71,9 +71,10 @@ pub(in crate::transfer) async fn download_pack(
                 let text = "the server did not send it".to_owned();
                 report.settled.push(failed(context, plan, Situation::Unexpected(text)));
             }
-            Content::Refused(ErrorCode::VERSION_CHANGED, _) => report.changed.push(plan),
+            Content::Refused(ErrorCode::VERSION_CHANGED, _) | Content::OtherSize => {
+                report.changed.push(plan);
+            }
             Content::Refused(_, situation) => report.settled.push(failed(context, plan, situation)),
-            Content::OtherSize => report.changed.push(plan),
             Content::File { bytes, root } => {
                 let (from, to) = ends(&plan);
                 let staging = staging_name(context, from, to);
