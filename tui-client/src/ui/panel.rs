@@ -14,10 +14,10 @@ pub(super) fn paint(app: &App, area: Area, paint: &mut Paint) {
     if area.height == 0 {
         return;
     }
-    if let Some(all) = app.transfers.overall(paint.now) {
-        overall(&all, area.row(0), paint);
-    }
     let broken = app.connection.is_broken();
+    if let Some(all) = app.transfers.overall(paint.now) {
+        overall(&all, broken, area.row(0), paint);
+    }
     let below = (1..area.height).map(|row| area.row(row));
     let offset = app.transfers.offset.min(app.transfers.line_count().saturating_sub(1));
     for (area, line) in below.zip(app.transfers.lines().skip(offset)) {
@@ -33,8 +33,9 @@ const SHORTEST: usize = 8;
 const LONGEST: usize = 24;
 
 /// A gauge, then what there is room for.
-fn overall(all: &Overall, area: Area, paint: &mut Paint) {
-    let (up, down) = all.rates;
+fn overall(all: &Overall, broken: bool, area: Area, paint: &mut Paint) {
+    // What was fast before the link died says nothing of when it will be done.
+    let ((up, down), left) = if broken { ((0.0, 0.0), None) } else { (all.rates, all.left) };
     if let Some(ended) = &all.ended {
         let style = if ended.failed > 0 { paint.theme.bad } else { paint.theme.good };
         let mark = if ended.failed > 0 { "!" } else { "✓" };
@@ -57,7 +58,7 @@ fn overall(all: &Overall, area: Area, paint: &mut Paint) {
         fit_right(&text::percent(all.bytes, total), 5),
         text::bytes_of(all.bytes, all.total),
         rates.join(" "),
-        text::left(all.left),
+        text::left(left),
         text::overall(all),
     ];
     let mut room = usize::from(area.width).saturating_sub(width(text::ALL) + 1 + SHORTEST);
@@ -94,8 +95,9 @@ fn running(item: &Item, broken: bool, area: Area, paint: &mut Paint) {
     } else {
         format!("{}/{}", text::size_short(item.bytes), text::size_short(transfer.bytes))
     };
-    let rate = text::rate(item.rate.value(paint.now));
-    let left = text::left(item.left(paint.now));
+    let moves = matches!(state, State::Running | State::Verifying);
+    let rate = text::rate(if broken { 0.0 } else { item.rate.value(paint.now) });
+    let left = text::left(item.left(paint.now).filter(|_| moves));
     let word = text::state(state);
     let tail = match (all >= 80, state) {
         (true, _) => {

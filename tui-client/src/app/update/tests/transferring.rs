@@ -323,3 +323,21 @@ fn the_panel_takes_the_keys_until_it_is_left() {
     assert!(!bench.app.in_panel);
     assert_eq!(bench.marked(PaneId::Left), ["f9"], "the cheapest step back");
 }
+
+#[test]
+fn within_one_side_f5_says_that_it_cannot_and_f6_moves() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    let right = bench.app.pane_mut(PaneId::Right);
+    right.navigate(Location::Local("/srv".into()), None);
+    right.receive(rows(&[]), 0, true);
+    bench.press("End F5");
+    assert_eq!(bench.taken(), []);
+    let notice = bench.app.notice.as_ref().unwrap();
+    assert!(notice.text.contains("F6 moves"), "{}", notice.text);
+    bench.press("F6");
+    let effects = bench.taken();
+    let [Effect::Change { change: Change::Rename(renamings), .. }] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(renamings[0].to, Location::Local("/srv/f9".into()));
+}
