@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use sampan_protocol::limits::BLOCK_BYTES;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::event::Phase;
@@ -71,13 +71,29 @@ pub(super) struct Gauge {
     /// Bytes that moved, counting those sent again.
     moved: AtomicU64,
     phase: AtomicU8,
+    /// The phase is another one.
+    changed: Notify,
     /// Bytes that were there already, and one more; zero before that is known.
     resumed: AtomicU64,
 }
 
 impl Gauge {
     pub(super) fn phase(&self, phase: Phase) {
-        self.phase.store(phase as u8, Ordering::Relaxed);
+        if self.phase.swap(phase as u8, Ordering::Relaxed) != phase as u8 {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Waits until nothing is being committed.
+    pub(super) async fn commits_no_more(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.current_phase() != Phase::Committing {
+                return;
+            }
+            changed.await;
+        }
     }
 
     pub(super) fn current_phase(&self) -> Phase {

@@ -1,7 +1,7 @@
 //! What the engine knows of one batch.
 //!
-//! Invariant: `pending` counts the jobs and questions that are not done with, so a batch ends when
-//! it is planned and `pending` is zero.
+//! Invariant: `pending` counts the jobs, questions and files behind others that are not done with, so
+//! a batch ends when nothing plans it any more and `pending` is zero.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -35,6 +35,16 @@ pub(super) enum Hold {
     Free,
 }
 
+/// Folders at the end of a batch.
+pub(super) struct Folders {
+    /// Must get mode and time.
+    pub(super) to_finish: Vec<FolderPlan>,
+    /// Are right already.
+    pub(super) unchanged: Vec<FolderPlan>,
+    /// Were finished and told of before something in them was tried again.
+    pub(super) again: Vec<FolderPlan>,
+}
+
 #[allow(clippy::struct_excessive_bools)] // each is a fact of its own, and none excludes another
 pub(super) struct BatchState {
     pub(super) options: Options,
@@ -44,8 +54,12 @@ pub(super) struct BatchState {
     pub(super) target: Location,
     pub(super) totals: Totals,
     pub(super) totals_told: bool,
-    pub(super) plan: Option<AbortHandle>,
-    pub(super) is_planned: bool,
+    /// The journal has it: it may be shown.
+    pub(super) is_written: bool,
+    /// What plans it still, by number; those that run can be stopped.
+    pub(super) plans: HashMap<u64, Option<AbortHandle>>,
+    /// To be decided again: another transfer to the same place has ended.
+    pub(super) again: Vec<FilePlan>,
     pub(super) hold: Hold,
     pub(super) held: VecDeque<(ItemId, Work)>,
     pub(super) pending: usize,
@@ -59,6 +73,8 @@ pub(super) struct BatchState {
     /// Folders in which something was published.
     touched: HashSet<Location>,
     folders_finished: bool,
+    /// Folders that got their time already, while something in them may still be tried again.
+    finished_folders: Vec<FolderPlan>,
     gathered: Vec<PackMember>,
     gathered_bytes: u64,
     summary: Summary,
@@ -88,8 +104,9 @@ impl BatchState {
             target,
             totals: Totals::default(),
             totals_told: true,
-            plan: None,
-            is_planned: false,
+            is_written: false,
+            plans: HashMap::new(),
+            again: Vec::new(),
             hold: if is_upload { Hold::Since(now) } else { Hold::Free },
             held: VecDeque::new(),
             pending: 0,
@@ -100,6 +117,7 @@ impl BatchState {
             lost_folders: HashMap::new(),
             touched: HashSet::new(),
             folders_finished: false,
+            finished_folders: Vec::new(),
             gathered: Vec::new(),
             gathered_bytes: 0,
             summary: Summary::default(),
@@ -113,24 +131,34 @@ impl BatchState {
         !self.is_closed
     }
 
-    /// Everything was found.
-    pub(super) fn planned(&mut self) {
-        self.is_planned = true;
+    /// Whether everything was found and decided about.
+    pub(super) fn is_planned(&self) -> bool {
+        self.plans.is_empty() && self.again.is_empty()
+    }
+
+    /// Ends all planning. What plans still tell is not listened to any more.
+    pub(super) fn stop_plans(&mut self) {
+        for plan in self.plans.drain().filter_map(|(_, plan)| plan) {
+            plan.abort();
+        }
         self.totals_told = true;
     }
 
-    /// Something failed is tried again: the batch is open once more.
+    /// Something failed is tried again: the batch is open once more, or still.
     pub(super) fn reopen(&mut self) {
-        self.is_closed = false;
-        self.is_planned = false;
-        self.cancelled = false;
-        self.cancel = CancellationToken::new();
-        self.hold = Hold::Free;
+        if self.is_closed {
+            self.is_closed = false;
+            self.hold = Hold::Free;
+        }
+        if self.cancelled {
+            self.cancelled = false;
+            self.cancel = CancellationToken::new();
+        }
     }
 
     /// The totals, if they grew since they were told.
     pub(super) fn untold_totals(&mut self) -> Option<Totals> {
-        if self.is_closed || (self.totals_told && self.is_planned) {
+        if self.is_closed || !self.is_written || (self.totals_told && self.is_planned()) {
             return None;
         }
         self.totals_told = true;
@@ -236,23 +264,33 @@ impl BatchState {
     }
 
     pub(super) fn has_folders_to_finish(&self) -> bool {
-        !self.folders_finished && !self.folders.is_empty() && !self.cancelled
+        let is_touched = |folder: &FolderPlan| self.touched.contains(&folder.to());
+        let any = !self.folders.is_empty() || self.finished_folders.iter().any(is_touched);
+        !self.folders_finished && any && !self.cancelled
     }
 
-    /// The folders that must get mode and time, and those that are right already. An outer folder
-    /// comes after what is in it.
-    pub(super) fn take_folders(&mut self) -> (Vec<FolderPlan>, Vec<FolderPlan>) {
+    /// The folders that are to be finished. In each row an outer folder comes after what is in it.
+    pub(super) fn take_folders(&mut self) -> Folders {
         self.folders_finished = true;
+        let touched = std::mem::take(&mut self.touched);
+        let is_touched = |folder: &FolderPlan| touched.contains(&folder.to());
+        let again =
+            self.finished_folders.iter().filter(|folder| is_touched(folder)).cloned().collect();
         let mut folders = std::mem::take(&mut self.folders);
         folders.reverse();
-        folders.into_iter().partition(|folder| match &folder.existed {
-            None => true,
-            Some(there) => {
-                there.mtime != folder.source.mtime
-                    || there.mode != folder.source.mode
-                    || self.touched.contains(&folder.to())
-            }
-        })
+        if self.can_be_retried() {
+            self.finished_folders.extend(folders.iter().cloned());
+        }
+        let (to_finish, unchanged) =
+            folders.into_iter().partition(|folder| match &folder.existed {
+                None => true,
+                Some(there) => {
+                    there.mtime != folder.source.mtime
+                        || there.mode != folder.source.mode
+                        || is_touched(folder)
+                }
+            });
+        Folders { to_finish, unchanged, again }
     }
 
     /// The batch is done with.
@@ -261,5 +299,79 @@ impl BatchState {
         self.folders_finished = false;
         let failures = self.failures.iter().map(|(_, failure)| failure.clone()).collect();
         Summary { failures, ..self.summary.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sampan_protocol::{Mode, RemotePath, Timestamp, Version};
+
+    use super::*;
+    use crate::transfer::command::{Links, Source, Target};
+    use crate::transfer::item::{Ends, FolderTarget, LocalSource};
+
+    fn path(path: &str) -> RemotePath {
+        RemotePath::parse(path.as_bytes()).unwrap()
+    }
+
+    fn batch() -> BatchState {
+        let source = Source { path: "/tree".into(), contents: false };
+        let target = Target { path: path("to"), is_folder: true };
+        let route = Route::Upload { sources: vec![source], target };
+        BatchState::new(&Batch { route, options: Options::default() }, Instant::now())
+    }
+
+    fn attributes(kind: EntryKind) -> Attributes {
+        let (mtime, mode) = (Timestamp::default(), Mode::FOLDER);
+        Attributes { kind, size: 0, mtime, mode, version: Version::default() }
+    }
+
+    fn file(to: &str) -> FilePlan {
+        let from =
+            LocalSource::new(std::path::Path::new("/f").into(), RemotePath::home(), Links::Skip);
+        let ends = Ends::Up { from, to: path(to) };
+        let (source, replace) = (attributes(EntryKind::File), Replace::Nothing);
+        FilePlan { source, ends, replace, credit: 0 }
+    }
+
+    #[tokio::test]
+    async fn a_retry_beside_an_open_plan_ends_neither_it_nor_its_hold() {
+        let mut batch = batch();
+        batch.plans.insert(1, None);
+        batch.held.push_back((ItemId(1), Work::File(file("to/a"))));
+        let cancel = batch.cancel.child_token();
+        batch.reopen();
+        batch.plans.insert(2, None);
+        assert!(matches!(batch.hold, Hold::Since(_)), "what is held is still asked for");
+        batch.plans.remove(&2);
+        assert!(!batch.is_planned(), "the first plan is still open");
+        batch.plans.remove(&1);
+        assert!(batch.is_planned());
+        batch.cancel.cancel();
+        assert!(cancel.is_cancelled(), "what runs can still be stopped");
+    }
+
+    #[tokio::test]
+    async fn a_folder_gets_its_time_again_after_a_retry_in_it() {
+        let mut batch = batch();
+        for name in ["to/in", "to/other"] {
+            let (source, from) = (attributes(EntryKind::Folder), Location::Local(name.into()));
+            let target = FolderTarget::Remote(path(name));
+            batch.folders.push(FolderPlan { source, from, target, existed: None });
+        }
+        batch.keep_failed(ItemId(1), file("to/in/file"));
+        assert_eq!(batch.take_folders().to_finish.len(), 2);
+        batch.close();
+
+        assert!(batch.take_failed(ItemId(1)).is_some());
+        batch.reopen();
+        assert!(!batch.has_folders_to_finish(), "nothing was published yet");
+        batch.touch(&Location::Remote(path("to/in/file")));
+        assert!(batch.has_folders_to_finish());
+        let Folders { to_finish, unchanged, again } = batch.take_folders();
+        assert!(to_finish.is_empty() && unchanged.is_empty());
+        let again: Vec<_> = again.iter().map(FolderPlan::to).collect();
+        assert_eq!(again, [Location::Remote(path("to/in"))]);
+        assert!(!batch.has_folders_to_finish());
     }
 }

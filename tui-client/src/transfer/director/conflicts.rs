@@ -72,11 +72,6 @@ impl Director {
                     plan.credit = target.attributes.size;
                 }
                 plan.replace = replace;
-                if let Some(batch) = self.batches.get_mut(&id) {
-                    batch.totals.files += 1;
-                    batch.totals.bytes += plan.source.size;
-                    batch.totals_told = false;
-                }
                 self.ready(id, plan);
             }
             Decision::Skip(reason) => {

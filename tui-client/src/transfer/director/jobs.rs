@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::Director;
+use super::batch::Folders;
 use super::folders::{FolderEnd, finish};
 use super::running::Running;
 use crate::failure::Failure;
@@ -10,7 +13,7 @@ use crate::transfer::command::{BatchId, ItemId};
 use crate::transfer::download::{discard, download_file, download_pack};
 use crate::transfer::event::{Event, Outcome};
 use crate::transfer::item::{Ends, FilePlan, FolderPlan, Settled};
-use crate::transfer::job::{Context, Control};
+use crate::transfer::job::{Context, Control, Gauge};
 use crate::transfer::upload::{PackMember, abort_upload, upload_file, upload_pack};
 
 /// What one job does.
@@ -81,6 +84,10 @@ impl Director {
         while !self.paused && self.running.len() < self.most_jobs() {
             let Some((item, id, work)) = self.queue.pop_front() else { return };
             let Some(batch) = self.batches.get(&id) else { continue };
+            if batch.cancelled {
+                self.drop_work(id, item, work);
+                continue;
+            }
             let running = Running::new(id, &work, batch.cancel.child_token());
             let control = Control {
                 gauge: Arc::clone(&running.gauge),
@@ -91,11 +98,10 @@ impl Director {
             self.running.insert(item, running);
             self.jobs.spawn(async move {
                 let files = work.clone();
-                tokio::select! {
-                    done = run(&context, &control, work, flush) => {
-                        JobEnd::Work { item, done: Box::new(done) }
-                    }
-                    () = cancel.cancelled() => {
+                let job = run(&context, &control, work, flush);
+                match unless_cancelled(job, &control.gauge, &cancel).await {
+                    Some(done) => JobEnd::Work { item, done: Box::new(done) },
+                    None => {
                         clean_up(&context, files).await;
                         JobEnd::Cancelled { item }
                     }
@@ -134,8 +140,9 @@ impl Director {
             if matches!(settled.outcome, Outcome::Failed(_))
                 && let Some(batch) = self.batches.get_mut(&id)
             {
-                batch.keep_failed(item, plan);
+                batch.keep_failed(item, plan.clone());
             }
+            self.leave(&plan);
             self.finished(id, item, settled);
         }
         for plan in done.again {
@@ -149,7 +156,7 @@ impl Director {
     /// Gives the folders of a batch their modes and times, in a job.
     pub(super) fn finish_folders(&mut self, id: BatchId) {
         let Some(batch) = self.batches.get_mut(&id) else { return };
-        let (to_finish, unchanged) = batch.take_folders();
+        let Folders { to_finish, unchanged, again } = batch.take_folders();
         let mut lost = std::mem::take(&mut batch.lost_folders);
         batch.pending += 1;
         let mut ends = Vec::new();
@@ -168,6 +175,9 @@ impl Director {
         let (context, flush) = (Arc::clone(&self.context), batch.options.flush);
         self.jobs.spawn(async move {
             ends.extend(finish(&context, folders, flush).await);
+            // They were told of, so only news is.
+            let again = finish(&context, again, flush).await;
+            ends.extend(again.into_iter().filter(|end| matches!(end.outcome, Outcome::Failed(_))));
             JobEnd::Folders { batch: id, folders: ends }
         });
     }
@@ -192,16 +202,12 @@ impl Director {
         }
         let Err(failure) = answer else { return self.release(id) };
         // Refused as a whole, before the first byte.
-        let held = std::mem::take(&mut batch.held);
-        batch.pending -= held.len();
         batch.folders.clear();
-        batch.hold = super::Hold::Free;
         let (from, to) = (batch.first_source.clone(), batch.target.clone());
-        if let Some(plan) = batch.plan.take() {
-            plan.abort();
+        let stopped = self.stop_batch(id);
+        for (item, plan) in stopped.parked {
+            self.skip(id, item, vec![plan]);
         }
-        batch.cancelled = true;
-        batch.planned();
         let item = self.next_item();
         let outcome = Outcome::Failed(failure);
         self.finished(id, item, Settled { from, to, source: None, outcome });
@@ -234,6 +240,25 @@ async fn run(context: &Context, control: &Control, work: Work, flush: bool) -> D
     }
 }
 
+/// What a job comes to; `None` if it was cancelled before it began to commit. After that it ends by
+/// itself, for nobody knows on this side what has happened on the other.
+async fn unless_cancelled<T>(
+    job: impl Future<Output = T>,
+    gauge: &Gauge,
+    cancel: &CancellationToken,
+) -> Option<T> {
+    let mut job = std::pin::pin!(job);
+    tokio::select! {
+        done = &mut job => return Some(done),
+        () = cancel.cancelled() => {}
+    }
+    tokio::select! {
+        biased;
+        () = gauge.commits_no_more() => None,
+        done = &mut job => Some(done),
+    }
+}
+
 /// What the person stopped must hold neither quota nor disk.
 async fn clean_up(context: &Context, work: Work) {
     let Work::File(plan) = work else { return };
@@ -249,5 +274,49 @@ async fn clean_up(context: &Context, work: Work) {
                 tracing::debug!(?failure, "a cancelled download's staged file stays");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::transfer::event::Phase;
+
+    #[tokio::test]
+    async fn what_commits_when_it_is_cancelled_is_told_as_it_ends() {
+        for (phase, expected) in
+            [(Phase::Running, None), (Phase::Waiting, None), (Phase::Committing, Some(7))]
+        {
+            let (gauge, cancel) = (Gauge::default(), CancellationToken::new());
+            let (sender, receiver) = oneshot::channel();
+            let job = async {
+                gauge.phase(phase);
+                cancel.cancel();
+                receiver.await.unwrap()
+            };
+            let told = async {
+                cancel.cancelled().await;
+                tokio::task::yield_now().await;
+                // Gone, if the job was ended.
+                let _ = sender.send(7);
+            };
+            let (done, ()) = tokio::join!(unless_cancelled(job, &gauge, &cancel), told);
+            assert_eq!(done, expected, "{phase:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_did_not_come_about_is_not_tried_again_after_a_cancel() {
+        let (gauge, cancel) = (Gauge::default(), CancellationToken::new());
+        let job = async {
+            gauge.phase(Phase::Committing);
+            cancel.cancel();
+            tokio::task::yield_now().await;
+            gauge.phase(Phase::Running);
+            std::future::pending::<()>().await;
+        };
+        assert_eq!(unless_cancelled(job, &gauge, &cancel).await, None);
     }
 }

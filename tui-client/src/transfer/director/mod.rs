@@ -17,9 +17,11 @@ mod conflicts;
 mod fits;
 mod folders;
 mod jobs;
+mod places;
 mod running;
+mod written;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,13 +34,13 @@ use tokio_util::sync::CancellationToken;
 use self::batch::{BatchState, Hold};
 use self::jobs::{JobEnd, Work};
 use self::running::Running;
+use self::written::{Record, Written};
 use super::command::{Batch, BatchId, Command, ItemId};
 use super::decide::Replace;
 use super::event::{Event, Outcome};
 use super::item::{FilePlan, Settled};
 use super::job::Context;
-use super::plan::{PlanStep, STEPS, Steps, Target, plan};
-use super::saved;
+use super::plan::{PlanId, PlanStep, STEPS, Steps, Target, plan};
 use super::upload::PackMember;
 use crate::place::Location;
 use crate::state::Journal;
@@ -70,19 +72,23 @@ enum Happened {
     /// For events.
     Room,
     NobodyLooks,
-    Step(Option<(BatchId, PlanStep)>),
+    Step(Option<(PlanId, PlanStep)>),
     Job(Result<JobEnd, JoinError>),
     Plan(Result<(), JoinError>),
+    Written(Result<Written, JoinError>),
     Tick,
 }
 
 pub(super) struct Director {
     context: Arc<Context>,
-    journal: Journal,
+    /// `None` while it is written to.
+    journal: Option<Journal>,
+    to_write: VecDeque<Record>,
+    writing: JoinSet<Written>,
     ends: Ends,
     /// For plans.
     step_sender: Steps,
-    steps: mpsc::Receiver<(BatchId, PlanStep)>,
+    steps: mpsc::Receiver<(PlanId, PlanStep)>,
     plans: JoinSet<()>,
     jobs: JoinSet<JobEnd>,
     batches: BTreeMap<BatchId, BatchState>,
@@ -90,8 +96,12 @@ pub(super) struct Director {
     queue: VecDeque<(ItemId, BatchId, Work)>,
     running: HashMap<ItemId, Running>,
     parked: BTreeMap<ItemId, (BatchId, FilePlan, Target)>,
+    /// Where files are on their way to, and which wait for one of these.
+    places: HashSet<Location>,
+    behind: HashMap<Location, Vec<(BatchId, FilePlan)>>,
     outbox: VecDeque<Event>,
     last_item: u64,
+    last_plan: u64,
     paused: bool,
 }
 
@@ -105,7 +115,9 @@ impl Director {
         let (step_sender, steps) = mpsc::channel(STEPS);
         let mut director = Self {
             context,
-            journal,
+            journal: Some(journal),
+            to_write: VecDeque::new(),
+            writing: JoinSet::new(),
             ends,
             step_sender,
             steps,
@@ -115,12 +127,17 @@ impl Director {
             queue: VecDeque::new(),
             running: HashMap::new(),
             parked: BTreeMap::new(),
+            places: HashSet::new(),
+            behind: HashMap::new(),
             outbox: VecDeque::new(),
             last_item: 0,
+            last_plan: 0,
             paused: false,
         };
         for (id, batch) in resumed {
-            director.begin(id, batch);
+            if let Some(plan) = director.open_batch(id, &batch) {
+                director.begin(plan, batch);
+            }
         }
         director
     }
@@ -154,6 +171,9 @@ impl Director {
                 Some(ended) = self.plans.join_next(), if !self.plans.is_empty() => {
                     Happened::Plan(ended)
                 }
+                Some(ended) = self.writing.join_next(), if !self.writing.is_empty() => {
+                    Happened::Written(ended)
+                }
                 _ = ticks.tick(), if is_busy => Happened::Tick,
             };
             match happened {
@@ -163,8 +183,8 @@ impl Director {
                 // The work goes on.
                 Happened::NobodyLooks => self.outbox.clear(),
                 Happened::Step(step) => {
-                    if let Some((batch, step)) = step {
-                        self.step(batch, step);
+                    if let Some((plan, step)) = step {
+                        self.step(plan, step);
                     }
                     self.take_more_steps();
                 }
@@ -175,12 +195,13 @@ impl Director {
                         std::panic::resume_unwind(error.into_panic());
                     }
                 }
+                Happened::Written(ended) => self.written(ended),
                 Happened::Tick => self.tick(),
             }
         }
         self.plans.shutdown().await;
         self.jobs.shutdown().await;
-        self.journal
+        self.write_rest().await
     }
 
     fn send_what_fits(&mut self) {
@@ -197,7 +218,7 @@ impl Director {
     fn take_more_steps(&mut self) {
         for _ in 0..STEPS {
             match self.steps.try_recv() {
-                Ok((batch, step)) => self.step(batch, step),
+                Ok((plan, step)) => self.step(plan, step),
                 Err(_) => return,
             }
         }
@@ -224,22 +245,37 @@ impl Director {
     }
 
     fn submit(&mut self, id: BatchId, batch: Batch) {
-        // Written down before it is shown; a batch that cannot be is carried all the same, and only
-        // a crash would forget it.
-        if let Some(bytes) = saved::write(&batch)
-            && let Err(failure) = self.journal.begin(id.0, &bytes)
-        {
-            tracing::warn!(?failure, "a batch is not in the journal");
+        if let Some(plan) = self.open_batch(id, &batch) {
+            self.write_down(Record::Begun(plan, batch));
         }
-        self.begin(id, batch);
     }
 
-    fn begin(&mut self, id: BatchId, batch: Batch) {
-        self.batches.insert(id, BatchState::new(&batch, Instant::now()));
+    fn open_batch(&mut self, id: BatchId, batch: &Batch) -> Option<PlanId> {
+        self.batches.insert(id, BatchState::new(batch, Instant::now()));
+        self.open_plan(id)
+    }
+
+    /// The journal has it.
+    fn begin(&mut self, id: PlanId, batch: Batch) {
+        let Some(state) = self.batches.get_mut(&id.batch) else { return };
+        state.is_written = true;
         let plan = plan(Arc::clone(&self.context), id, batch, self.step_sender.clone());
-        let handle = self.plans.spawn(plan);
-        if let Some(state) = self.batches.get_mut(&id) {
-            state.plan = Some(handle);
+        self.run_plan(id, plan);
+    }
+
+    /// A batch has one more plan, and is not planned before that has ended.
+    fn open_plan(&mut self, id: BatchId) -> Option<PlanId> {
+        let batch = self.batches.get_mut(&id)?;
+        self.last_plan += 1;
+        batch.plans.insert(self.last_plan, None);
+        Some(PlanId { batch: id, number: self.last_plan })
+    }
+
+    /// Runs a plan that was opened, unless it was stopped meanwhile.
+    fn run_plan(&mut self, id: PlanId, plan: impl Future<Output = ()> + Send + 'static) {
+        let batch = self.batches.get_mut(&id.batch);
+        if let Some(open) = batch.and_then(|batch| batch.plans.get_mut(&id.number)) {
+            *open = Some(self.plans.spawn(plan));
         }
     }
 
@@ -248,20 +284,13 @@ impl Director {
         self.context.paused.send_replace(paused);
     }
 
-    fn step(&mut self, id: BatchId, step: PlanStep) {
+    fn step(&mut self, PlanId { batch: id, number }: PlanId, step: PlanStep) {
         let Some(batch) = self.batches.get_mut(&id) else { return };
-        if batch.cancelled {
-            if matches!(step, PlanStep::Ended(_)) {
-                batch.planned();
-            }
+        if !batch.plans.contains_key(&number) {
             return;
         }
         match step {
-            PlanStep::File(plan) => {
-                batch.totals.files += 1;
-                batch.totals.bytes += plan.source.size;
-                self.ready(id, plan);
-            }
+            PlanStep::File(plan) => self.ready(id, plan),
             PlanStep::Folder(folder) => {
                 batch.totals.folders += 1;
                 if folder.existed.is_none() {
@@ -279,11 +308,12 @@ impl Director {
             }
             PlanStep::Conflict(plan, target) => self.conflict(id, plan, target),
             PlanStep::Ended(result) => {
-                batch.planned();
-                let totals = batch.totals;
+                batch.plans.remove(&number);
+                batch.totals_told = true;
+                let (totals, complete) = (batch.totals, batch.is_planned());
                 let to = batch.target.clone();
                 let from = batch.first_source.clone();
-                self.outbox.push_back(Event::Planned { batch: id, totals, complete: true });
+                self.outbox.push_back(Event::Planned { batch: id, totals, complete });
                 if let Err(failure) = result {
                     let item = self.next_item();
                     let outcome = Outcome::Failed(failure);
@@ -295,7 +325,11 @@ impl Director {
 
     /// A file that is decided: small ones are gathered.
     fn ready(&mut self, id: BatchId, plan: FilePlan) {
+        let Some(plan) = self.enter(id, plan) else { return };
         let Some(batch) = self.batches.get_mut(&id) else { return };
+        batch.totals.files += 1;
+        batch.totals.bytes += plan.source.size;
+        batch.totals_told = false;
         let small = plan.source.size <= sampan_protocol::limits::MAX_PACK_MEMBER_BYTES;
         if small && plan.replace != Replace::KeepBoth {
             batch.pack(PackMember::File(plan));
@@ -309,7 +343,9 @@ impl Director {
         let item = self.next_item();
         let Some(batch) = self.batches.get_mut(&id) else { return };
         batch.pending += 1;
-        if batch.hold == Hold::Free {
+        if batch.cancelled {
+            self.drop_work(id, item, work);
+        } else if batch.hold == Hold::Free {
             self.queue.push_back((item, id, work));
         } else {
             batch.held.push_back((item, work));
@@ -354,12 +390,17 @@ impl Director {
             self.batches.iter().filter(|(_, batch)| batch.is_open()).map(|(id, _)| *id).collect();
         for id in open {
             let Some(batch) = self.batches.get_mut(&id) else { continue };
-            if batch.is_planned {
+            let again = std::mem::take(&mut batch.again);
+            if !again.is_empty() {
+                self.decide_again(id, again);
+            }
+            let Some(batch) = self.batches.get_mut(&id) else { continue };
+            if batch.is_planned() {
                 self.cut_pack(id);
             }
             self.let_go(id);
             let Some(batch) = self.batches.get_mut(&id) else { continue };
-            if !batch.is_planned || batch.pending > 0 {
+            if !batch.is_planned() || batch.pending > 0 {
                 continue;
             }
             if batch.has_folders_to_finish() {
@@ -367,9 +408,7 @@ impl Director {
                 continue;
             }
             let summary = batch.close();
-            if let Err(failure) = self.journal.finish(id.0) {
-                tracing::warn!(?failure, "a finished batch stays in the journal");
-            }
+            self.write_down(Record::Finished(id));
             self.outbox.push_back(Event::Summary { batch: id, summary });
         }
         self.batches.retain(|_, batch| batch.is_open() || batch.can_be_retried());
@@ -379,7 +418,7 @@ impl Director {
     fn let_go(&mut self, id: BatchId) {
         let Some(batch) = self.batches.get_mut(&id) else { return };
         let Hold::Since(since) = batch.hold else { return };
-        if !batch.is_planned && since.elapsed() < HOLD {
+        if !batch.is_planned() && since.elapsed() < HOLD {
             return;
         }
         if batch.needs_room() {
@@ -403,7 +442,7 @@ impl Director {
             .iter_mut()
             .filter_map(|(id, batch)| {
                 let totals = batch.untold_totals()?;
-                Some(Event::Planned { batch: *id, totals, complete: batch.is_planned })
+                Some(Event::Planned { batch: *id, totals, complete: batch.is_planned() })
             })
             .collect();
         self.outbox.extend(told);

@@ -53,12 +53,19 @@ pub(super) struct Target {
     pub(super) look: Option<Look>,
 }
 
+/// One plan of a batch: a batch is planned once, and what of it is decided again has further ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PlanId {
+    pub(super) batch: BatchId,
+    pub(super) number: u64,
+}
+
 /// Where a plan tells its steps.
-pub(super) type Steps = mpsc::Sender<(BatchId, PlanStep)>;
+pub(super) type Steps = mpsc::Sender<(PlanId, PlanStep)>;
 
 /// Plans `batch`.
-pub(super) async fn plan(context: Arc<Context>, id: BatchId, batch: Batch, steps: Steps) {
-    let planner = Planner { context, options: batch.options, batch: id, steps };
+pub(super) async fn plan(context: Arc<Context>, id: PlanId, batch: Batch, steps: Steps) {
+    let planner = Planner { context, options: batch.options, id, steps };
     let ended = match batch.route {
         Route::Upload { sources, target } => upload::plan(&planner, sources, target).await,
         Route::Download { sources, target } => download::plan(&planner, sources, target).await,
@@ -66,15 +73,15 @@ pub(super) async fn plan(context: Arc<Context>, id: BatchId, batch: Batch, steps
     planner.end(ended).await;
 }
 
-/// Looks again at files that failed, and decides anew.
+/// Looks again at files that failed, or waited for others, and decides anew.
 pub(super) async fn plan_again(
     context: Arc<Context>,
-    id: BatchId,
+    id: PlanId,
     options: Options,
     files: Vec<FilePlan>,
     steps: Steps,
 ) {
-    let planner = Planner { context, options, batch: id, steps };
+    let planner = Planner { context, options, id, steps };
     let again = async {
         for file in files {
             planner.again(file.ends).await?;
@@ -101,13 +108,13 @@ impl From<Failure> for Ended {
 struct Planner {
     context: Arc<Context>,
     options: Options,
-    batch: BatchId,
+    id: PlanId,
     steps: Steps,
 }
 
 impl Planner {
     async fn tell(&self, step: PlanStep) -> Result<(), Ended> {
-        self.steps.send((self.batch, step)).await.map_err(|_| Ended::NobodyListens)
+        self.steps.send((self.id, step)).await.map_err(|_| Ended::NobodyListens)
     }
 
     async fn end(&self, ended: Result<(), Ended>) {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use sampan_client::failure::Situation;
-use sampan_client::transfer::{BatchId, Command, Event, Options, Outcome, Phase, Settings};
+use sampan_client::transfer::{Batch, BatchId, Command, Event, Options, Outcome, Phase, Settings};
 use sampan_server::config::{Bounds, Settings as ServerSettings};
 use sampan_server::store::QuotaLimits;
 
@@ -114,4 +114,53 @@ async fn one_connection_is_enough() {
     run.stop().await;
     assert_eq!(fs::read_dir(down_to.join("source")).unwrap().count(), 2);
     other.close().await;
+}
+
+/// Both would stage under one name, and open one upload: the second waits, and finds it done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_copy_ordered_twice_is_made_once() {
+    let rig = Rig::start().await;
+    let (source, target) = (rig.local("source"), rig.local("target"));
+    fs::write(source.join("up"), noise(7, 16 << 20)).unwrap();
+    fs::write(rig.home().join("down"), noise(8, 16 << 20)).unwrap();
+    for route in [up(&source.join("up"), false, "", true), down("down", false, &target, true)] {
+        let (remote, options) = (rig.remote().await, Options::default());
+        let mut run =
+            Run::with(remote, rig.journal("twice"), PACED, route.clone(), options.clone());
+        run.until_moved(4 * MIB).await;
+        run.tell(Command::Submit(BatchId(2), Batch { route, options }));
+        let first = run.finish().await;
+        assert_eq!((first.expect_done().done, first.summary.unchanged), (1, 0));
+        let second = run.finish().await;
+        assert_eq!((second.expect_done().done, second.summary.unchanged), (0, 1));
+        assert_eq!(second.summary.moved, 0);
+        run.stop().await;
+    }
+    assert_eq!(fs::read(rig.home().join("up")).unwrap(), fs::read(source.join("up")).unwrap());
+    assert_eq!(fs::read(target.join("down")).unwrap(), fs::read(rig.home().join("down")).unwrap());
+    assert_eq!(fs::read_dir(&target).unwrap().count(), 1, "nothing staged is left");
+    assert_eq!(rig.reserved().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_the_same_copy_can_be_cancelled() {
+    let rig = Rig::start().await;
+    let target = rig.local("target");
+    fs::write(rig.home().join("file"), noise(9, 16 << 20)).unwrap();
+    let (route, options) = (down("file", false, &target, true), Options::default());
+    let remote = rig.remote().await;
+    let mut run = Run::with(remote, rig.queue_journal(), PACED, route.clone(), options.clone());
+    run.until_moved(4 * MIB).await;
+    run.tell(Command::Submit(BatchId(2), Batch { route, options }));
+    while !matches!(run.next().await, Event::Planned { batch: BatchId(2), complete: true, .. }) {}
+    run.tell(Command::Cancel(BatchId(2)));
+    let second = run.finish().await;
+    assert_eq!((second.summary.skipped, second.summary.failed), (1, 0));
+    let first = run.finish().await;
+    assert_eq!(first.expect_done().done, 1);
+    run.stop().await;
+    assert_eq!(fs::read_dir(&target).unwrap().count(), 1);
+    let (run, resumed) = Run::resume(rig.remote().await, rig.queue_journal(), PACED);
+    assert!(resumed.is_empty(), "both ends were written down");
+    run.stop().await;
 }
