@@ -58,13 +58,14 @@ pub(super) async fn plan(
             },
         };
         let Ok(at) = at else { continue };
-        if attributes.kind == EntryKind::File && !names.insert(at.clone()) {
+        let is_contents = source.contents || source.path.is_home();
+        let is_carried = matches!(attributes.kind, EntryKind::File | EntryKind::Folder);
+        if is_carried && !is_contents && !names.insert(at.clone()) {
             let to = base.path_of(&at);
             let failure = Failure::new(Situation::Exists(Side::Local), shown(&to));
             planner.fail(Location::Remote(source.path), Location::Local(to), failure).await?;
             continue;
         }
-        let is_contents = source.contents || source.path.is_home();
         let item = Item { from: source.path, at, attributes, is_contents };
         let look = base.look(item.at.clone()).await;
         folders.extend(Planning { planner, base: &base }.meet(item, look).await?);

@@ -38,12 +38,19 @@ pub(super) async fn plan(
         Some(_) => look_at_many(remote, &paths).await,
     };
     let mut names = std::collections::HashSet::new();
+    let mut is_filled = false;
     for (start, look) in starts.into_iter().zip(looks) {
         let from = Location::Local(start.from.to_path_buf());
         let to = Location::Remote(start.to.clone());
         let twice = !start.contents && !names.insert(start.to.clone());
+        let look = if start.contents && std::mem::replace(&mut is_filled, true) {
+            // What was carried before has changed it.
+            remote.stat_if_there(&start.to).await
+        } else {
+            look
+        };
         match look {
-            _ if twice && start.is_file => {
+            _ if twice => {
                 let failure = Failure::new(Situation::Exists(Side::Remote), remote.show(&start.to));
                 planner.fail(from, to, failure).await?;
             }
@@ -59,7 +66,6 @@ struct Start {
     from: Arc<Path>,
     to: RemotePath,
     contents: bool,
-    is_file: bool,
 }
 
 /// Maps the sources to their targets; those that cannot be looked at are told of.
@@ -105,12 +111,10 @@ async fn starts(
             },
         };
         match (to, looked) {
-            (Ok(to), Ok(look)) => starts.push(Start {
-                from: source.path.into(),
-                to,
-                contents: source.contents,
-                is_file: look.kind != EntryKind::Folder,
-            }),
+            (Ok(to), Ok(_)) => {
+                let (from, contents) = (source.path.into(), source.contents);
+                starts.push(Start { from, to, contents });
+            }
             (Err(failure), _) | (_, Err(failure)) => {
                 let (from, to) = (Location::Local(source.path), target.path.clone());
                 planner.fail(from, Location::Remote(to), failure).await?;
@@ -134,7 +138,7 @@ async fn walk(planner: &Planner, start: Start, there: Option<Attributes>) -> Res
     }
     let mut pieces = walk.stream();
     let mut waiting = VecDeque::new();
-    let mut ended = false;
+    let (mut ended, mut carries) = (false, false);
     loop {
         while !ended && waiting.len() < AHEAD {
             match pieces.next().await {
@@ -148,11 +152,17 @@ async fn walk(planner: &Planner, start: Start, there: Option<Attributes>) -> Res
                 None => ended = true,
             }
         }
-        let Some(found) = waiting.pop_front() else { return Ok(()) };
+        let Some(found) = waiting.pop_front() else { break };
+        carries |= matches!(found, Found::File(_) | Found::Folder(_));
         Walking { planner, start: &start, there: there.as_ref() }
             .meet(found, &mut listings)
             .await?;
     }
+    // What is carried makes the folder that it goes into; nothing makes none.
+    if start.contents && there.is_none() && !carries && !planner.options.dry_run {
+        planner.context.remote.mkdir(&start.to, true, None).await?;
+    }
+    Ok(())
 }
 
 struct Walking<'a> {

@@ -103,6 +103,10 @@ async fn contents_go_without_their_folder_and_one_file_may_get_a_name() {
     rig.carry(up(&source, true, "new/place", false), Options::default()).await.expect_done();
     assert_eq!(fs::read(rig.home().join("new/place/inner/b")).unwrap(), b"b");
 
+    let empty = rig.local("empty");
+    rig.carry(up(&empty, true, "hollow/place", false), Options::default()).await.expect_done();
+    assert!(rig.home().join("hollow/place").is_dir());
+
     let file = source.join("a");
     rig.carry(up(&file, false, "other/name", false), Options::default()).await.expect_done();
     assert_eq!(fs::read(rig.home().join("other/name")).unwrap(), b"a");
