@@ -99,13 +99,11 @@ impl Director {
             self.jobs.spawn(async move {
                 let files = work.clone();
                 let job = run(&context, &control, work, flush);
-                match unless_cancelled(job, &control.gauge, &cancel).await {
-                    Some(done) => JobEnd::Work { item, done: Box::new(done) },
-                    None => {
-                        clean_up(&context, files).await;
-                        JobEnd::Cancelled { item }
-                    }
+                if let Some(done) = unless_cancelled(job, &control.gauge, &cancel).await {
+                    return JobEnd::Work { item, done: Box::new(done) };
                 }
+                clean_up(&context, files).await;
+                JobEnd::Cancelled { item }
             });
         }
     }

@@ -219,9 +219,9 @@ async fn two_sources_with_one_name_are_not_mixed() {
         fs::create_dir_all(folder).unwrap();
         fs::write(folder.join("file"), text).unwrap();
     }
-    let from_here = |path: &std::path::Path, contents| Source { path: path.to_owned(), contents };
+    let on_disk = |path: &std::path::Path, contents| Source { path: path.to_owned(), contents };
     let route = Route::Upload {
-        sources: vec![from_here(&one, false), from_here(&two, false)],
+        sources: vec![on_disk(&one, false), on_disk(&two, false)],
         target: Target { path: home("to"), is_folder: true },
     };
     let told = rig.carry(route, Options::default()).await;
@@ -230,9 +230,9 @@ async fn two_sources_with_one_name_are_not_mixed() {
     assert_eq!(fs::read(rig.home().join("to/d/file")).unwrap(), b"one");
 
     let target = rig.local("target");
-    let from_there = |path| Source { path: home(path), contents: false };
+    let in_home = |path| Source { path: home(path), contents: false };
     let route = Route::Download {
-        sources: vec![from_there("one/d"), from_there("two/d")],
+        sources: vec![in_home("one/d"), in_home("two/d")],
         target: Target { path: target.clone(), is_folder: true },
     };
     let told = rig.carry(route, Options::default()).await;
@@ -242,7 +242,7 @@ async fn two_sources_with_one_name_are_not_mixed() {
 
     // Contents are meant to be mixed: there the policy decides.
     let route = Route::Upload {
-        sources: vec![from_here(&one, true), from_here(&two, true)],
+        sources: vec![on_disk(&one, true), on_disk(&two, true)],
         target: Target { path: home("mixed"), is_folder: true },
     };
     let told = rig.carry(route, options(OnConflict::Rename)).await;
