@@ -16,7 +16,7 @@ use sampan_protocol::message::ReadRow;
 use sampan_protocol::{Attributes, BlockHash, EntryKind, ErrorCode, RemotePath, Root};
 use tokio_util::task::TaskTracker;
 
-use super::reading::{Receiving, Row, Setback, request_blocks, source_changed};
+use super::reading::{Left, Receiving, Row, Setback, request_blocks, source_changed};
 use crate::failure::{Failure, Side, Situation};
 use crate::local::{Condition, Group, Identity, NewFile, Staged, StagingName, free_name};
 use crate::place::{Location, shown};
@@ -161,9 +161,11 @@ impl Download<'_> {
             let mut working: FuturesUnordered<_> =
                 (0..workers).map(|worker| receiving.work(first, worker)).collect();
             while !receiving.is_idle()
-                && let Some(ended) = working.next().await
+                && let Some(left) = working.next().await
             {
-                ended?;
+                if left? == Left::Alone {
+                    break;
+                }
             }
             if let Some(row) = receiving.whole() {
                 receiving.confirm().await?;

@@ -45,6 +45,16 @@ pub(super) enum Setback {
     Failed(Failure),
 }
 
+/// How a worker left that met no setback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nothing is wanted, or there is no lane for it.
+    Done,
+    /// Its lane broke, and nobody else is at what it gave back: others must begin, who take a lane
+    /// that lives.
+    Alone,
+}
+
 /// What one download's requests share.
 pub(super) struct Receiving<'a> {
     pub(super) context: &'a Context,
@@ -89,6 +99,11 @@ impl Row {
         self.ours.iter().copied().collect()
     }
 
+    /// Whether something is wanted and nobody is at it.
+    fn is_left_alone(&self) -> bool {
+        self.underway == 0 && !self.wanted.is_empty()
+    }
+
     fn has(&self, block: u64) -> bool {
         let hash = usize::try_from(block).ok().and_then(|at| self.ours.get(at));
         hash.copied().flatten().is_some()
@@ -111,16 +126,16 @@ impl Receiving<'_> {
     }
 
     /// Asks for what is wanted over one lane, request by request, until nothing is.
-    pub(super) async fn work(&self, first: usize, worker: usize) -> Result<(), Setback> {
+    pub(super) async fn work(&self, first: usize, worker: usize) -> Result<Left, Setback> {
         loop {
             let session = match self.context.worker_session(first, worker).await {
                 Ok(Some(session)) => session,
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(Left::Done),
                 Err(CallError::Lost) => continue,
                 Err(error) => return Err(self.failed(error)),
             };
             self.control.gate().await;
-            let Some(run) = self.take() else { return Ok(()) };
+            let Some(run) = self.take() else { return Ok(Left::Done) };
             self.control.gauge.phase(Phase::Running);
             let bytes = self.blocks.length_of_run(BlockIndex(run.start), run.end - run.start);
             self.context.pace.take(bytes.unwrap_or_default()).await;
@@ -144,7 +159,13 @@ impl Receiving<'_> {
             match received {
                 Ok(()) => {}
                 Err(Broken::Local(failure)) => return Err(Setback::Failed(failure)),
-                Err(Broken::Call(CallError::Lost)) => self.control.gauge.phase(Phase::Waiting),
+                Err(Broken::Call(CallError::Lost)) => {
+                    self.control.gauge.phase(Phase::Waiting);
+                    // The first takes any lane by itself.
+                    if worker > 0 && self.row().is_left_alone() {
+                        return Ok(Left::Alone);
+                    }
+                }
                 Err(Broken::Call(error)) if error.is(ErrorCode::CLOSING) => {
                     self.control.gauge.phase(Phase::Waiting);
                     tokio::time::sleep(AGAIN_AFTER).await;
@@ -395,6 +416,17 @@ mod tests {
         assert!(row.whole().is_none());
         assert_eq!(Row::new(vec![hash; 3], 4).whole().map(|row| row.len()), Some(3));
         assert_eq!(Row::new(Vec::new(), 4).whole(), Some(Vec::new()));
+    }
+
+    #[test]
+    fn what_a_broken_lane_gave_back_is_left_alone_if_nobody_is_at_work() {
+        let mut row = Row::new(vec![None; 2], 1);
+        row.underway = 1;
+        assert!(!row.is_left_alone(), "whoever is at work takes it next");
+        row.underway = 0;
+        assert!(row.is_left_alone());
+        row.wanted.clear();
+        assert!(!row.is_left_alone());
     }
 
     #[test]
