@@ -75,7 +75,7 @@ async fn s9_a_silent_stranger_is_gone_at_the_deadline() {
 /// HARDENING S9, S15: the deadline is for the whole login, so a byte now and then does not put it
 /// off.
 #[tokio::test]
-async fn s9_a_trickle_does_not_put_the_deadline_off() {
+async fn s9_s15_a_trickle_does_not_put_the_deadline_off() {
     let server = TestServer::start_with(short_login).await;
     let mut tcp = TcpStream::connect(server.address()).await.unwrap();
     let (mut reading, mut writing) = tcp.split();
