@@ -275,12 +275,15 @@ impl Inner {
         })
     }
 
-    /// Ends an intent whose steps came to nothing.
-    pub(super) fn give_up(&self, home: &Home, request: &Request, id: i64) {
-        if let Err(error) = self.settle(request, id, Effect::default(), None) {
+    /// Ends an intent whose steps came to nothing. `false`: it is still there, and names what is
+    /// staged for it.
+    pub(super) fn give_up(&self, home: &Home, request: &Request, id: i64) -> bool {
+        let ended = self.settle(request, id, Effect::default(), None);
+        if let Err(error) = &ended {
             tracing::warn!(%error, "cannot end an intent; it will be settled before the next change");
             home.unsettled.store(true, Ordering::Relaxed);
         }
+        ended.is_ok()
     }
 
     /// A named step, at which a test may end the store.

@@ -24,7 +24,7 @@ use super::intent::{Intent, Publish};
 use super::uploads::{Slot, Upload};
 use super::{staging, target};
 use crate::quota::{self, Charge};
-use crate::store::{AccountId, Changed, OpenedBy, Result, Situation, StoreError};
+use crate::store::{Changed, OpenedBy, Result, Situation, StoreError};
 use crate::upload::Phase;
 
 /// Lets an upload take pieces again, unless its commit began.
@@ -63,12 +63,11 @@ impl Inner {
         request: &Request,
         by: OpenedBy,
         root: Root,
-        slot: &Slot,
+        upload: Arc<Upload>,
     ) -> Result<Ready> {
         if let Some(answer) = self.answer_of(request)? {
             return Ok(Ready::Answered(answer));
         }
-        let upload = self.load(request.account, by.upload, slot)?;
         let mut live = upload.lock();
         live.state.check_epoch(by.epoch)?;
         live.state.set_phase(Phase::Committing);
@@ -131,7 +130,7 @@ impl Inner {
             // Half published, perhaps: no piece may come until it is settled.
             _ if home.unsettled.load(Ordering::Relaxed) => {}
             // Only a failed flush leaves in doubt what is staged; another failure may be tried again.
-            Err(_) if upload.flush_failed.load(Ordering::Relaxed) => self.lose_staging(upload),
+            _ if upload.lost.load(Ordering::Relaxed) => self.lose_staging(upload),
             _ => upload.lock().state.reopen(),
         }
         answer?.changed()
@@ -186,8 +185,11 @@ impl Inner {
         Ok(quota::extra(new, meta.charge(), claimed, row.hold.reserve))
     }
 
-    /// Gives an upload up; one that is gone is success. The caller has its slot's turn.
-    pub(super) fn abort(&self, account: AccountId, id: UploadId, slot: &Slot) -> Result<()> {
+    /// Gives an upload up; one that is gone is success. The caller has its slot's turn, and the
+    /// account's: an intent may still need what is staged.
+    pub(super) fn abort(&self, home: &Home, id: UploadId, slot: &Slot) -> Result<()> {
+        self.settle_left_over(home)?;
+        let account = home.account;
         if let Some(upload) = slot.get() {
             if upload.account != account {
                 return Ok(());

@@ -31,6 +31,7 @@ mod intent;
 mod journal;
 mod layout;
 mod listing;
+mod loading;
 mod opening;
 mod pack;
 mod publish;
@@ -121,6 +122,9 @@ impl Default for LocalOptions {
 
 /// Uploads that may wait for a background flush.
 const QUEUED_FLUSHES: usize = 64;
+/// Slices of long work (deleting trees, hashing staged blocks again) that run at once, beside the
+/// jobs of those who wait.
+const SLOW_JOBS: usize = 3;
 /// How often idle uploads and old answers are looked for.
 const EXPIRY_EVERY: Duration = Duration::from_mins(1);
 
@@ -141,6 +145,7 @@ struct Inner {
     flushes: mpsc::Sender<Arc<Upload>>,
     sweeps: Sweeps,
     jobs: Arc<Semaphore>,
+    slow_jobs: Arc<Semaphore>,
     closing: CancellationToken,
     tasks: TaskTracker,
 }
@@ -167,6 +172,7 @@ impl LocalStore {
                 flushes,
                 sweeps: Sweeps::default(),
                 jobs: Arc::new(Semaphore::new(options.jobs.max(1))),
+                slow_jobs: Arc::new(Semaphore::new(SLOW_JOBS)),
                 closing: CancellationToken::new(),
                 tasks: TaskTracker::new(),
                 options,
@@ -222,7 +228,24 @@ impl Inner {
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let room = self.jobs.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        self.job_among(&self.jobs, work).await
+    }
+
+    /// The same for a slice of long work, of which little runs at once: it takes no place from
+    /// those who wait.
+    async fn slow_job<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.job_among(&self.slow_jobs, work).await
+    }
+
+    async fn job_among<T: Send + 'static>(
+        &self,
+        places: &Arc<Semaphore>,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let room = acquire(places).await?;
         if self.is_closing() {
             return Err(StoreError::Closed);
         }
@@ -267,13 +290,8 @@ impl Inner {
             return Ok(upload);
         }
         let (slot, turn) = self.slot(id).await?;
-        let inner = self.clone();
-        self.job(move || {
-            let loaded = inner.load(account, id, &slot);
-            drop(turn);
-            loaded
-        })
-        .await
+        let (upload, _turn) = self.loaded(account, id, slot, turn).await?;
+        Ok(upload)
     }
 
     /// Refuses if the disk cannot take `bytes` more and keep its floor.

@@ -15,7 +15,7 @@ use super::db::uploads::{Opening, UploadRow};
 use super::db::{ledger, uploads};
 use super::failure::{about, while_doing};
 use super::home::Home;
-use super::uploads::{Slot, Upload, blocks_of};
+use super::uploads::{Upload, blocks_of};
 use super::{staging, target};
 use crate::quota::{self, Charge};
 use crate::store::{NewUpload, Opened, OpenedBy, Result, Situation};
@@ -143,11 +143,10 @@ impl Inner {
     }
 
     /// Takes over an upload that is there. The caller has its slot's turn.
-    pub(super) fn resume(&self, row: &UploadRow, slot: &Slot) -> Result<Opened> {
-        let upload = self.load(row.account, row.id, slot)?;
-        let epoch = self.take_over(&upload, row)?;
+    pub(super) fn resume(&self, row: &UploadRow, upload: &Arc<Upload>) -> Result<Opened> {
+        let epoch = self.take_over(upload, row)?;
         upload.note_touch(self.now_seconds());
-        Ok(self.opened(&upload, epoch))
+        Ok(self.opened(upload, epoch))
     }
 
     fn opened(&self, upload: &Arc<Upload>, epoch: Epoch) -> Opened {

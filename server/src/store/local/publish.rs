@@ -38,6 +38,14 @@ impl FileId {
     }
 }
 
+impl Effect {
+    fn published(&mut self, publish: &Publish) {
+        self.came = self.came.plus(Charge::entry(publish.file.size));
+        self.went.extend(publish.replaces.as_ref().map(FileId::gone));
+        self.upload = Some(publish.upload);
+    }
+}
+
 impl Inner {
     pub(super) fn carry_publish(
         &self,
@@ -54,10 +62,13 @@ impl Inner {
         let (folder, _) = self.make_folders(home, &making, effect)?;
         let place = Place { folder: &folder, name: name.as_bytes() };
         let staged_in = staging::of_upload(publish.upload);
-        let staged_folder = self
-            .disk
-            .open_beneath(&self.layout.staging, staged_in.as_bytes(), Open::Folder)
-            .map_err(while_doing("opening an upload's staging"))?;
+        let staged_folder =
+            self.disk.open_beneath(&self.layout.staging, staged_in.as_bytes(), Open::Folder);
+        let staged_folder =
+            if_there(staged_folder).map_err(while_doing("opening an upload's staging"))?;
+        let Some(staged_folder) = staged_folder else {
+            return self.carry_lost(publish, &place, effect);
+        };
         let staged = Staged {
             folder: &staged_folder,
             name: staging::DATA,
@@ -67,17 +78,42 @@ impl Inner {
         let meta = self.swap_in(&staged, &place, path)?;
         if let Err(error) = self.disk.flush_folder(place.folder) {
             // Nobody may see what may be gone after a power cut.
-            if let Some(upload) = self.uploads.get(publish.upload) {
-                upload.flush_failed.store(true, Ordering::Relaxed);
-            }
+            self.note_lost(publish);
             let error = about(path, "flushing a folder")(error);
             return Err(Failure::after(self.swap_out(&staged, &place, path), error));
         }
         self.step("folder flushed")?;
-        effect.came = effect.came.plus(Charge::entry(publish.file.size));
-        effect.went.extend(publish.replaces.as_ref().map(FileId::gone));
-        effect.upload = Some(publish.upload);
+        effect.published(publish);
         Ok(Answer::Changed(meta.attributes()))
+    }
+
+    /// Without its staging an upload is either published already, or cannot be any more.
+    fn carry_lost(
+        &self,
+        publish: &Publish,
+        place: &Place<'_, &OwnedFd>,
+        effect: &mut Effect,
+    ) -> Carried {
+        let path = &publish.path;
+        let there = place.stat(&self.disk, path)?;
+        let Some(meta) = there.filter(|there| there.id() == publish.file) else {
+            tracing::error!(upload = %publish.upload, "what was staged of an upload is gone");
+            self.note_lost(publish);
+            return Err(Situation::UploadNotFound.about(path).into());
+        };
+        if let Err(error) = self.disk.flush_folder(place.folder) {
+            let error = about(path, "flushing a folder")(error);
+            return Err(Failure { error, left: true });
+        }
+        effect.published(publish);
+        Ok(Answer::Changed(meta.attributes()))
+    }
+
+    /// What is staged of an upload is not to be used again.
+    fn note_lost(&self, publish: &Publish) {
+        if let Some(upload) = self.uploads.get(publish.upload) {
+            upload.lost.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Puts a staged file under its name, unless it is there already. Its folder is not flushed.

@@ -62,45 +62,36 @@ impl Purge {
 const DOING: &str = "deleting a removed folder";
 
 impl Inner {
-    /// Deletes and credits what is left, then answers. `None`: the store closes; the rest is done
-    /// after its next start.
-    pub(super) fn purge(
-        &self,
-        request: &Request,
-        id: i64,
-        mut purge: Purge,
-    ) -> Result<Option<Removed>> {
+    /// Deletes and credits one batch, and writes the next one down. `true`: nothing is left, and it
+    /// is answered.
+    pub(super) fn purge_batch(&self, request: &Request, id: i64, mut purge: Purge) -> Result<bool> {
         let failed = while_doing(DOING);
-        let root = self
-            .disk
-            .open_beneath(&self.layout.staging, purge.staged.as_bytes(), Open::Folder)
-            .map_err(&failed)?;
-        loop {
+        let root =
+            self.disk.open_beneath(&self.layout.staging, purge.staged.as_bytes(), Open::Folder);
+        let mut next = Vec::new();
+        // Without it another hand was quicker.
+        if let Some(root) = if_there(root).map_err(&failed)? {
             self.unlink_batch(&root, &purge.batch).map_err(&failed)?;
             self.step("batch unlinked")?;
-            let next = self.next_batch(&root, &mut purge.next).map_err(&failed)?;
-            if next.is_empty() {
-                break;
-            }
-            if self.is_closing() {
-                return Ok(None);
-            }
-            let done = std::mem::replace(&mut purge.batch, next);
-            count(&mut purge.removed, &done);
-            let (account, body) = (request.account, encode(&Intent(&purge)));
-            self.db.write("deleting a removed folder", move |connection| {
-                credit(connection, account, &done)?;
-                intents::update(connection, id, &body)
-            })?;
-            self.step("batch written down")?;
+            next = self.next_batch(&root, &mut purge.next).map_err(&failed)?;
         }
-        count(&mut purge.removed, &purge.batch);
-        let went = purge.batch.iter().map(|doomed| doomed.gone).collect();
-        let effect = Effect { went, ..Effect::default() };
-        self.settle(request, id, effect, Some(&Answer::Removed(purge.removed)))?;
-        self.step("settled")?;
-        self.sweep(purge.staged);
-        Ok(Some(purge.removed))
+        let done = std::mem::replace(&mut purge.batch, next);
+        count(&mut purge.removed, &done);
+        if purge.batch.is_empty() {
+            let went = done.iter().map(|doomed| doomed.gone).collect();
+            let effect = Effect { went, ..Effect::default() };
+            self.settle(request, id, effect, Some(&Answer::Removed(purge.removed)))?;
+            self.step("settled")?;
+            self.sweep(purge.staged);
+            return Ok(true);
+        }
+        let (account, body) = (request.account, encode(&Intent(&purge)));
+        self.db.write("deleting a removed folder", move |connection| {
+            credit(connection, account, &done)?;
+            intents::update(connection, id, &body)
+        })?;
+        self.step("batch written down")?;
+        Ok(false)
     }
 
     /// Unlinks what a batch names. What is gone already was unlinked before a crash.
@@ -213,43 +204,53 @@ impl Inner {
         }
     }
 
-    /// Deletes a name in staging that nothing hangs on any more, with all below it.
-    pub(super) fn delete_staged(&self, name: &str) -> Result<()> {
-        let delete = || {
-            let staging = &self.layout.staging;
-            let Some(meta) = if_there(self.disk.stat(staging, name.as_bytes()))? else {
+    /// Deletes a name in staging that nothing hangs on any more, with all below it. Asks before each
+    /// step whether to `go_on`; if not, what is left is swept later.
+    pub(super) fn delete_staged(&self, name: &str, go_on: &dyn Fn() -> bool) -> Result<()> {
+        let mut open = vec![name.to_owned()];
+        while let Some(name) = open.pop() {
+            let mut folders = Vec::new();
+            let gone = self
+                .delete_some(&name, &mut folders)
+                .map_err(while_doing("deleting what is no longer needed in staging"))?;
+            if !gone {
+                open.push(name);
+            }
+            open.append(&mut folders);
+            if !open.is_empty() && !go_on() {
+                open.into_iter().for_each(|name| self.sweep_later(name));
                 return Ok(());
-            };
-            if !meta.is_folder() {
-                return self.disk.unlink(staging, name.as_bytes());
             }
-            let mut open = vec![name.to_owned()];
-            while let Some(name) = open.pop() {
-                let folder = self.disk.open_beneath(staging, name.as_bytes(), Open::Folder)?;
-                loop {
-                    let (names, whole) = self.names_of(&folder, BATCH)?;
-                    for name in &names {
-                        let Some(meta) = if_there(self.disk.stat(&folder, name))? else {
-                            continue;
-                        };
-                        if meta.is_folder() {
-                            let up = super::staging::fresh(super::staging::GONE);
-                            self.disk.rename((&folder, name), (staging, up.as_bytes()))?;
-                            open.push(up);
-                        } else {
-                            if_there(self.disk.unlink(&folder, name))?;
-                        }
-                    }
-                    if whole {
-                        break;
-                    }
-                    self.disk.seek(&folder, 0)?;
-                }
-                if_there(self.disk.remove_folder(staging, name.as_bytes()))?;
-            }
-            Ok(())
+        }
+        Ok(())
+    }
+
+    /// Deletes some of what lies in a name in staging, and then itself, if that was all: `true`.
+    /// Folders are moved up beside it.
+    fn delete_some(&self, name: &str, folders: &mut Vec<String>) -> io::Result<bool> {
+        let staging = &self.layout.staging;
+        let Some(meta) = if_there(self.disk.stat(staging, name.as_bytes()))? else {
+            return Ok(true);
         };
-        delete().map_err(while_doing("deleting what is no longer needed in staging"))
+        if !meta.is_folder() {
+            return self.disk.unlink(staging, name.as_bytes()).map(|()| true);
+        }
+        let folder = self.disk.open_beneath(staging, name.as_bytes(), Open::Folder)?;
+        let (names, whole) = self.names_of(&folder, BATCH)?;
+        for name in &names {
+            let Some(meta) = if_there(self.disk.stat(&folder, name))? else { continue };
+            if meta.is_folder() {
+                let up = super::staging::fresh(super::staging::GONE);
+                self.disk.rename((&folder, name), (staging, up.as_bytes()))?;
+                folders.push(up);
+            } else {
+                if_there(self.disk.unlink(&folder, name))?;
+            }
+        }
+        if whole {
+            if_there(self.disk.remove_folder(staging, name.as_bytes()))?;
+        }
+        Ok(whole)
     }
 }
 

@@ -6,16 +6,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use std::time::Duration;
-
+use sampan_protocol::UploadId;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::change::Answer;
 use super::db::answers::{self, Request};
-use super::db::{intents, uploads};
+use super::db::intents;
+use super::db::uploads::{self, Idle};
 use super::encoding::decode;
 use super::intent::Intent;
-use super::uploads::Upload;
+use super::uploads::{Slot, Upload};
 use super::{EXPIRY_EVERY, Inner};
 use crate::store::{AccountId, Removed, Result, StoreError};
 
@@ -52,8 +52,14 @@ impl Inner {
         drop(running);
         let (inner, request) = (self.clone(), *request);
         self.spawn(async move {
-            let worker = inner.clone();
-            let purged = inner.job(move || worker.run_purge(id, &request)).await;
+            let purged = loop {
+                let worker = inner.clone();
+                match inner.slow_job(move || worker.run_purge(id, &request)).await {
+                    Ok(true) => break Ok(()),
+                    Ok(false) => {}
+                    Err(error) => break Err(error),
+                }
+            };
             if let Err(error) = &purged {
                 tracing::error!(%error, "cannot delete a removed folder; it is tried again");
             }
@@ -73,8 +79,13 @@ impl Inner {
                 let intents = inner.db.read(|connection| intents::all(connection, None))?;
                 let mut purges = Vec::new();
                 for stored in intents {
-                    if matches!(decode(&stored.body)?, Intent::Purge(_)) {
-                        purges.push((stored.id, stored.request));
+                    match decode(&stored.body) {
+                        Ok(Intent::Purge(_)) => purges.push((stored.id, stored.request)),
+                        Ok(_) => {}
+                        // One that cannot be read does not hold up the others.
+                        Err(error) => {
+                            tracing::error!(%error, id = stored.id, "an intent is broken")
+                        }
                     }
                 }
                 Ok(purges)
@@ -91,16 +102,16 @@ impl Inner {
         }
     }
 
-    fn run_purge(&self, id: i64, request: &Request) -> Result<()> {
+    /// One batch of a purge. `true`: there is no more to do.
+    fn run_purge(&self, id: i64, request: &Request) -> Result<bool> {
         let Some(stored) = self.db.read(|connection| intents::get(connection, id))? else {
-            return Ok(());
+            return Ok(true);
         };
         let Intent::Purge(purge) = decode(&stored.body)? else {
             // A tree that recovery could not move yet.
-            return Ok(());
+            return Ok(true);
         };
-        self.purge(request, id, purge)?;
-        Ok(())
+        self.purge_batch(request, id, purge)
     }
 
     /// Waits for a purge and gives its answer.
@@ -146,7 +157,7 @@ impl Inner {
             self.sweeps.added.notified().await;
             let inner = self.clone();
             let swept = self.job(move || {
-                inner.sweep_for(Duration::MAX);
+                inner.sweep_while(&|| !inner.is_closing());
                 Ok(())
             });
             if swept.await.is_err() {
@@ -170,37 +181,41 @@ impl Inner {
     /// Gives up what is idle for too long; says how many uploads.
     pub(super) async fn expire_now(self: &Arc<Self>) -> Result<u64> {
         let inner = self.clone();
-        let idle: Vec<(AccountId, _)> = self
-            .job(move || {
-                let now = inner.now_seconds();
-                inner.db.write("forgetting answers", move |connection| {
-                    answers::forget_old(connection, now)
-                })?;
-                let before = inner.idle_since();
-                inner.db.read(|connection| uploads::idle(connection, before))
-            })
-            .await?;
-        let mut given_up = 0;
-        for (account, id) in idle {
-            let (slot, turn) = self.slot(id).await?;
-            let inner = self.clone();
-            given_up += self
-                .job(move || {
-                    let expired = inner.expire_one(account, id, &slot);
-                    drop(turn);
-                    expired
-                })
-                .await?;
+        let now = self.now_seconds();
+        let forget = move || {
+            inner
+                .db
+                .write("forgetting answers", move |connection| answers::forget_old(connection, now))
+        };
+        if let Err(error) = self.job(forget).await {
+            tracing::warn!(%error, "cannot forget old answers");
         }
-        Ok(given_up)
+        let (mut given_up, mut after) = (0, None);
+        loop {
+            let inner = self.clone();
+            let page = move || {
+                let before = inner.idle_since();
+                inner.db.read(|connection| uploads::idle(connection, before, after))
+            };
+            let idle = self.job(page).await?;
+            let Some(last) = idle.last() else { return Ok(given_up) };
+            after = Some((last.touched, last.id));
+            for Idle { account, id, .. } in idle {
+                let inner = self.clone();
+                let meant = move |slot: &Slot| inner.is_expired(account, id, slot);
+                match self.give_up_upload(account, id, meant).await {
+                    Ok(expired) => given_up += u64::from(expired),
+                    Err(StoreError::Closed) => return Err(StoreError::Closed),
+                    // The others' turn comes all the same.
+                    Err(error) => {
+                        tracing::warn!(%error, upload = %id, "cannot give an idle upload up");
+                    }
+                }
+            }
+        }
     }
 
-    fn expire_one(
-        &self,
-        account: AccountId,
-        id: sampan_protocol::UploadId,
-        slot: &super::uploads::Slot,
-    ) -> Result<u64> {
+    fn is_expired(&self, account: AccountId, id: UploadId, slot: &Slot) -> Result<bool> {
         let before = self.idle_since();
         // Resumed or written to since it was looked up?
         let row = self.db.read(|connection| uploads::get(connection, account, id))?;
@@ -208,12 +223,10 @@ impl Inner {
             && slot.get().is_none_or(|upload| {
                 upload.touched.load(std::sync::atomic::Ordering::Relaxed) <= before
             });
-        if !is_idle {
-            return Ok(0);
+        if is_idle {
+            tracing::info!(account = account.0, upload = %id, "an idle upload is given up");
         }
-        tracing::info!(account = account.0, upload = %id, "an idle upload is given up");
-        self.abort(account, id, slot)?;
-        Ok(1)
+        Ok(is_idle)
     }
 
     /// Uploads without a byte since then are given up.

@@ -77,6 +77,8 @@ impl Inner {
                     let staged = staging::fresh(staging::GONE);
                     self.disk
                         .make_folder(&self.layout.staging, staged.as_bytes(), Mode::new(0o700))
+                        // Before its intent: that must never name what a power cut took.
+                        .and_then(|()| self.disk.flush_folder(&self.layout.staging))
                         .map_err(while_doing("making a folder in staging"))?;
                     purging = Some(self.remove_tree(home, &request, &take(staged))?);
                     return Ok(Answer::Removed(Removed { entries: 0, bytes: 0 }));
@@ -123,8 +125,9 @@ impl Inner {
                     home.unsettled.store(true, Ordering::Relaxed);
                     return Err(error.not_refused());
                 }
-                self.give_up(home, request, id);
-                self.sweep(take.staged.clone());
+                if self.give_up(home, request, id) {
+                    self.sweep(take.staged.clone());
+                }
                 return Err(error);
             }
         }
@@ -146,10 +149,10 @@ impl Inner {
 
     /// Moves a tree into its folder in staging, unless it is there already.
     pub(super) fn take_tree(&self, home: &Home, take: &Take) -> Carried<()> {
-        let staged = self
-            .disk
-            .open_beneath(&self.layout.staging, take.staged.as_bytes(), Open::Folder)
-            .map_err(while_doing("opening a folder in staging"))?;
+        let staged =
+            self.disk.open_beneath(&self.layout.staging, take.staged.as_bytes(), Open::Folder);
+        let staged = if_there(staged).map_err(while_doing("opening a folder in staging"))?;
+        let staged = staged.ok_or_else(|| Situation::NotFound.about(&take.path))?;
         self.take(home, take, (&staged, Purge::FIRST))
     }
 

@@ -72,15 +72,24 @@ impl Inner {
     /// Deletes what is to be deleted, one name after the other, for at most `time`.
     pub(super) fn sweep_for(&self, time: Duration) {
         let started = Instant::now();
-        while started.elapsed() < time {
+        self.sweep_while(&|| started.elapsed() < time);
+    }
+
+    /// The same as long as `go_on` says so; asked between small steps.
+    pub(super) fn sweep_while(&self, go_on: &dyn Fn() -> bool) {
+        while go_on() {
             let Some(name) = self.sweeps.lock().pop() else { return };
-            self.delete_swept(&name);
+            self.delete_swept_while(&name, go_on);
         }
     }
 
     /// Deletes a name in staging; a failure costs space, not correctness.
     pub(super) fn delete_swept(&self, name: &str) {
-        if let Err(error) = self.delete_staged(name) {
+        self.delete_swept_while(name, &|| true);
+    }
+
+    fn delete_swept_while(&self, name: &str, go_on: &dyn Fn() -> bool) {
+        if let Err(error) = self.delete_staged(name, go_on) {
             tracing::warn!(%error, name, "cannot delete from staging");
         }
     }

@@ -10,8 +10,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use sampan_protocol::block::{BlockHasher, BlockIndex, Blocks};
-use sampan_protocol::limits::BLOCK_BYTES;
+use sampan_protocol::block::Blocks;
 use sampan_protocol::{BlockHash, Epoch, Mode, RemotePath, Timestamp, UploadId};
 use tokio::sync::Semaphore;
 
@@ -41,8 +40,8 @@ pub(super) struct Upload {
     quiet: Condvar,
     /// Bytes that came since the last flush began.
     pub(super) dirty: AtomicU64,
-    /// A flush of its commit failed: what is staged may not be on the disk.
-    pub(super) flush_failed: AtomicBool,
+    /// Its commit found that what is staged is lost, or may not be on the disk.
+    pub(super) lost: AtomicBool,
     /// When bytes last came, seconds.
     pub(super) touched: AtomicI64,
     /// What the database says of it.
@@ -163,7 +162,7 @@ impl Uploads {
     }
 
     /// Forgets the slot of an upload that is not there, unless somebody else holds it too.
-    fn forget_unused(&self, id: UploadId, slot: &Slot) {
+    pub(super) fn forget_unused(&self, id: UploadId, slot: &Slot) {
         let mut slots = self.lock();
         // The map's and the caller's.
         let is_unused = |held: &Arc<Slot>| {
@@ -176,33 +175,8 @@ impl Uploads {
 }
 
 impl Inner {
-    /// The upload, loaded if need be. The caller has the slot's turn.
-    pub(super) fn load(
-        &self,
-        account: AccountId,
-        id: UploadId,
-        slot: &Slot,
-    ) -> Result<Arc<Upload>> {
-        let upload = if let Some(upload) = slot.get() {
-            upload
-        } else {
-            let row = self.db.read(|connection| uploads::get(connection, account, id))?;
-            let Some(row) = row else {
-                // Another account's slot is none of ours.
-                if !self.db.read(|connection| uploads::exists(connection, id))? {
-                    self.uploads.forget_unused(id, slot);
-                }
-                return Err(Situation::UploadNotFound.into());
-            };
-            let upload = self.open_staging(&row)?;
-            slot.set(Some(upload.clone()));
-            upload
-        };
-        if upload.account == account { Ok(upload) } else { Err(Situation::UploadNotFound.into()) }
-    }
-
-    /// Opens what is staged of an upload; makes it if it is not there. What an unclean stop left in
-    /// doubt is hashed again.
+    /// Opens what is staged of an upload; makes it if it is not there. What it says may still be in
+    /// doubt.
     pub(super) fn open_staging(&self, row: &UploadRow) -> Result<Arc<Upload>> {
         let failed = while_doing("opening an upload's staging");
         let blocks = blocks_of(row.size)?;
@@ -222,10 +196,10 @@ impl Inner {
             (data, journal, staged)
         } else {
             // A crash before or while it was made.
-            self.delete_staged(&name)?;
+            self.delete_staged(&name, &|| true)?;
             self.make_staging(row)?
         };
-        let upload = Upload {
+        Ok(Arc::new(Upload {
             id: row.id,
             account: row.account,
             path: row.path.clone(),
@@ -238,14 +212,10 @@ impl Inner {
             }),
             quiet: Condvar::new(),
             dirty: AtomicU64::new(0),
-            flush_failed: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
             touched: AtomicI64::new(row.touched),
             touched_stored: AtomicI64::new(row.touched),
-        };
-        if !row.proved {
-            self.prove(&upload, blocks)?;
-        }
-        Ok(Arc::new(upload))
+        }))
     }
 
     /// Makes an upload's staging and takes its space.
@@ -271,36 +241,6 @@ impl Inner {
                 StoreError::Refused { situation, .. } => situation.about(&row.path),
                 other => other,
             }
-        })
-    }
-
-    /// Hashes what the journal says again; what does not match is absent.
-    fn prove(&self, upload: &Upload, blocks: Blocks) -> Result<()> {
-        let failed = while_doing("hashing staged blocks again");
-        let mut live = upload.lock();
-        let claimed = live.state.hashes(0, u64::MAX);
-        let mut bytes = Vec::new();
-        for (block, hash) in claimed {
-            bytes.clear();
-            let length = blocks.length_of(BlockIndex(block)).unwrap_or(0);
-            let length = usize::try_from(length).expect("a block has at most 1 MiB");
-            self.disk
-                .read_at(&upload.data, &mut bytes, length, block * BLOCK_BYTES)
-                .map_err(&failed)?;
-            let found = BlockHasher::new(blocks, BlockIndex(block)).and_then(|mut hasher| {
-                hasher.update(&bytes)?;
-                hasher.finish()
-            });
-            if found != Ok(hash) {
-                tracing::info!(upload = %upload.id, block, "a staged block is not what was staged");
-                live.state.unstage(block);
-                live.journal.absent(&self.disk, block).map_err(&failed)?;
-            }
-        }
-        drop(live);
-        let id = upload.id;
-        self.db.write("noting an upload's proof", move |connection| {
-            uploads::set_proved(connection, id, true)
         })
     }
 

@@ -148,17 +148,7 @@ impl Store for LocalStore {
                 Found::New(opened) => return Ok(opened),
                 Found::There(row) => row,
             };
-            let (slot, turn) = self.inner.slot(row.id).await?;
-            let inner = self.inner.clone();
-            let resumed = self
-                .inner
-                .job(move || {
-                    let resumed = inner.resume(&row, &slot);
-                    drop(turn);
-                    resumed
-                })
-                .await;
-            match resumed {
+            match self.inner.resume_loaded(row).await {
                 // It was committed, or given up, since it was found.
                 Err(StoreError::Refused { situation: Situation::UploadNotFound, .. }) => {}
                 resumed => return resumed,
@@ -202,24 +192,15 @@ impl Store for LocalStore {
         root: Root,
     ) -> Result<Changed> {
         let request = request(account, change, "commit", &(by.upload, root));
-        let (slot, slot_turn) = self.inner.slot(by.upload).await?;
-        let inner = self.inner.clone();
-        let ready = self
-            .inner
-            .job(move || {
-                let ready = match inner.make_ready(&request, by, root, &slot) {
-                    Err(error) if may_be_answered(&error) => match inner.answer_of(&request)? {
-                        Some(answer) => Ok(Ready::Answered(answer)),
-                        None => Err(error),
-                    },
-                    ready => ready,
-                };
-                ready.map(|ready| (ready, slot_turn))
-            })
-            .await?;
-        let (upload, slot_turn) = match ready {
-            (Ready::Answered(answer), _) => return answer.changed(),
-            (Ready::Whole(upload), slot_turn) => (upload, slot_turn),
+        let (upload, slot_turn) = match self.inner.ready(request, by, root).await {
+            Ok((Ready::Whole(upload), slot_turn)) => (upload, slot_turn),
+            Ok((Ready::Answered(answer), _)) => return answer.changed(),
+            Err(error) if may_be_answered(&error) => {
+                let inner = self.inner.clone();
+                let answer = self.inner.job(move || inner.answer_of(&request)).await?;
+                return answer.ok_or(error)?.changed();
+            }
+            Err(error) => return Err(error),
         };
         // Whoever stops waiting here leaves an upload that takes pieces again.
         let reopen = Reopen::of(upload.clone());
@@ -238,15 +219,7 @@ impl Store for LocalStore {
     }
 
     async fn abort(&self, account: AccountId, _change: ChangeKey, upload: UploadId) -> Result<()> {
-        let (slot, turn) = self.inner.slot(upload).await?;
-        let inner = self.inner.clone();
-        self.inner
-            .job(move || {
-                let aborted = inner.abort(account, upload, &slot);
-                drop(turn);
-                aborted
-            })
-            .await
+        self.inner.give_up_upload(account, upload, |_| Ok(true)).await.map(drop)
     }
 
     async fn upload_row(

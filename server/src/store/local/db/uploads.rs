@@ -246,12 +246,32 @@ pub(crate) fn remove(connection: &Connection, account: AccountId, id: UploadId) 
     Ok(true)
 }
 
-/// Uploads that nothing was sent to since `before`, with their accounts.
-pub(crate) fn idle(connection: &Connection, before: i64) -> Result<Vec<(AccountId, UploadId)>> {
-    let sql = "SELECT account, id FROM uploads WHERE touched <= ?1 ORDER BY touched LIMIT 1000";
+/// An upload that nothing was sent to for long.
+pub(crate) struct Idle {
+    pub(crate) touched: i64,
+    pub(crate) account: AccountId,
+    pub(crate) id: UploadId,
+}
+
+/// Some uploads that nothing was sent to since `before`, the longest idle first, from the one
+/// `after` on.
+pub(crate) fn idle(
+    connection: &Connection,
+    before: i64,
+    after: Option<(i64, UploadId)>,
+) -> Result<Vec<Idle>> {
+    let sql = "SELECT touched, account, id FROM uploads \
+               WHERE touched <= ?1 AND (touched, id) > (?2, ?3) ORDER BY touched, id LIMIT 1000";
+    let (touched, id) = after.map_or((i64::MIN, 0), |(touched, id)| (touched, stored(id.0)));
     let idle = || {
-        let read = |row: &Row<'_>| Ok((AccountId(row.get(0)?), UploadId(loaded(row.get(1)?))));
-        connection.prepare_cached(sql)?.query_map([before], read)?.collect::<rusqlite::Result<_>>()
+        let read = |row: &Row<'_>| {
+            let (account, id) = (AccountId(row.get(1)?), UploadId(loaded(row.get(2)?)));
+            Ok(Idle { touched: row.get(0)?, account, id })
+        };
+        connection
+            .prepare_cached(sql)?
+            .query_map([before, touched, id], read)?
+            .collect::<rusqlite::Result<_>>()
     };
     idle().map_err(failed("looking for idle uploads"))
 }

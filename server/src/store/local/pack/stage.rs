@@ -177,7 +177,10 @@ impl StagedPack {
                 .and_then(|file| disk.flush_file(file))
                 .map_err(&failed)?;
         }
-        Ok(())
+        // The intent must never name what a power cut took.
+        disk.flush_folder(&self.folder)
+            .and_then(|()| disk.flush_folder(&self.inner.layout.staging))
+            .map_err(failed)
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::attributes::FileId;
 use super::super::change::{Answer, Carried, Effect, Failure, Member, Refused};
 use super::super::db::answers::Request;
 use super::super::disk::Open;
-use super::super::failure::{about, while_doing};
+use super::super::failure::{about, if_there, while_doing};
 use super::super::home::{Home, Place, joined};
 use super::super::intent::Intent;
 use super::super::publish::Staged;
@@ -90,10 +90,10 @@ impl Inner {
         pack: &PackSteps,
         effect: &mut Effect,
     ) -> Carried {
-        let staged_in = self
-            .disk
-            .open_beneath(&self.layout.staging, pack.staged.as_bytes(), Open::Folder)
-            .map_err(while_doing("opening a pack's staging"))?;
+        let staged_in =
+            self.disk.open_beneath(&self.layout.staging, pack.staged.as_bytes(), Open::Folder);
+        // Without it a member is either published already, or cannot be any more.
+        let staged_in = if_there(staged_in).map_err(while_doing("opening a pack's staging"))?;
         let mut folders =
             Folders { inner: self, home, open: HashMap::new(), touched: HashSet::new() };
         let refused = Refused { situation: Situation::NotFound, path: None };
@@ -103,7 +103,7 @@ impl Inner {
         }
         let mut taken: Vec<Taken<'_>> = Vec::with_capacity(pack.steps.len());
         for step in &pack.steps {
-            match self.take_step(&mut folders, &staged_in, step) {
+            match self.take_step(&mut folders, staged_in.as_ref(), step) {
                 Ok(attributes) => {
                     taken.push(Taken { step, attributes });
                     self.step("pack member published")?;
@@ -119,7 +119,7 @@ impl Inner {
                 Err(failure) => {
                     return Err(self.undo_pack(
                         &folders,
-                        &staged_in,
+                        staged_in.as_ref(),
                         &taken,
                         effect,
                         failure.error,
@@ -130,7 +130,7 @@ impl Inner {
         self.step("pack published")?;
         if let Err(error) = folders.flush() {
             let error = while_doing("flushing a pack's folders")(error);
-            return Err(self.undo_pack(&folders, &staged_in, &taken, effect, error));
+            return Err(self.undo_pack(&folders, staged_in.as_ref(), &taken, effect, error));
         }
         self.step("folders flushed")?;
         for Taken { step, attributes } in taken {
@@ -152,7 +152,7 @@ impl Inner {
     fn take_step(
         &self,
         folders: &mut Folders<'_>,
-        staged_in: &OwnedFd,
+        staged_in: Option<&OwnedFd>,
         step: &PackStep,
     ) -> Carried<Option<Attributes>> {
         let path = &step.path;
@@ -167,13 +167,19 @@ impl Inner {
             }
             PackStepKind::File(file, replaces) => {
                 let index = step.index.map(|index| index.to_string()).unwrap_or_default();
+                let place = Place { folder, name: name.as_bytes() };
+                let Some(staged_in) = staged_in else {
+                    let there = place.stat(&self.disk, path)?;
+                    let done = there.filter(|there| there.id() == *file);
+                    let meta = done.ok_or_else(|| Situation::NotFound.about(path))?;
+                    return Ok(Some(meta.attributes()));
+                };
                 let staged = Staged {
                     folder: staged_in,
                     name: index.as_bytes(),
                     file: *file,
                     replaces: *replaces,
                 };
-                let place = Place { folder, name: name.as_bytes() };
                 Ok(Some(self.swap_in(&staged, &place, path)?.attributes()))
             }
         }
@@ -183,11 +189,12 @@ impl Inner {
     fn undo_pack(
         &self,
         folders: &Folders<'_>,
-        staged_in: &OwnedFd,
+        staged_in: Option<&OwnedFd>,
         taken: &[Taken<'_>],
         effect: &mut Effect,
         error: StoreError,
     ) -> Failure {
+        let Some(staged_in) = staged_in else { return Failure { error, left: true } };
         let mut undone = Ok(());
         for Taken { step, .. } in taken.iter().rev() {
             let path = &step.path;

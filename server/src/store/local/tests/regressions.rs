@@ -21,6 +21,8 @@ use crate::store::{QuotaLimits, Situation, StoreError, Target};
 pub(super) struct FailCalls {
     pub(super) armed: AtomicBool,
     at: std::sync::Mutex<Option<&'static str>>,
+    /// Instead of failing calls, the store ends at its step.
+    dies: AtomicBool,
     what: std::sync::Mutex<Option<(Call, Errno)>>,
 }
 
@@ -53,6 +55,7 @@ impl Faults for FailCalls {
     fn lives_at(&self, step: &'static str) -> bool {
         if *self.at.lock().unwrap() == Some(step) {
             self.arm(true);
+            return !self.dies.load(Ordering::Relaxed);
         }
         true
     }
@@ -240,4 +243,205 @@ async fn a_commit_without_descriptors_keeps_what_is_staged() {
     assert_eq!(anna.get("f").await.unwrap(), content);
     check_books(&local, &anna).await;
     check_staging(&mut local, &anna).await;
+}
+
+/// An upload whose commit came as far as `step`, where transactions begin to fail.
+async fn committed_until(
+    local: &Local,
+    faults: &FailCalls,
+    step: &'static str,
+    dies: bool,
+) -> (User, sampan_protocol::UploadId) {
+    let anna = user(local).await;
+    let upload = anna.upload("x/f", 3, Target::Absent);
+    let by = anna.store.open_upload(anna.id, upload).await.unwrap().by;
+    anna.write_all(by, b"abc").await.unwrap();
+    faults.dies.store(dies, Ordering::Relaxed);
+    faults.arm_at(step);
+    anna.store.commit(anna.id, anna.key(), by, root_of(b"abc")).await.unwrap_err();
+    (anna, by.upload)
+}
+
+/// What an intent names outlives the wish to give it up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_is_given_up_only_after_its_commit_is_settled() {
+    let faults = FailCalls::of(Call::Transaction, Errno::IO);
+    let mut local = failing(&faults).await;
+    let (anna, upload) = committed_until(&local, &faults, "steps done", false).await;
+    anna.store.abort(anna.id, anna.key(), upload).await.unwrap_err();
+    *faults.at.lock().unwrap() = None;
+    faults.arm(false);
+    anna.store.abort(anna.id, anna.key(), upload).await.unwrap();
+    anna.mkdir("d").await.unwrap();
+    assert_eq!(anna.get("x/f").await.unwrap(), b"abc", "it was published");
+    assert_eq!(anna.held().await, (3, 3, 0, 0));
+    check_books(&local, &anna).await;
+    check_staging(&mut local, &anna).await;
+}
+
+/// A commit whose staging is gone is finished if its file lies there, and given up if not; either
+/// way its account goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_staging_is_gone_is_settled() {
+    for (step, held) in [("steps done", (3, 3, 0, 0)), ("intent written", (0, 2, 3, 2))] {
+        let faults = FailCalls::of(Call::Transaction, Errno::IO);
+        let mut local = failing(&faults).await;
+        let (anna, upload) = committed_until(&local, &faults, step, true).await;
+        local.crash().await;
+        *faults.at.lock().unwrap() = None;
+        faults.arm(false);
+        fs::remove_dir_all(local.path().join(format!("staging/u{upload}"))).unwrap();
+        local.open().await;
+        let anna = anna.again(&local);
+        anna.mkdir("d").await.unwrap();
+        assert_eq!(anna.held().await, held, "{step}");
+        if held.0 == 0 {
+            anna.put("x/f", b"abc", Target::Absent).await.unwrap();
+        }
+        assert_eq!(anna.get("x/f").await.unwrap(), b"abc");
+        check_books(&local, &anna).await;
+        check_staging(&mut local, &anna).await;
+        local.close().await;
+    }
+}
+
+/// The same for a tree whose removal could neither go on nor be given up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_that_cannot_be_given_up_keeps_its_staging() {
+    let faults = FailCalls::of(Call::Transaction, Errno::IO);
+    let mut local = failing(&faults).await;
+    let anna = user(&local).await;
+    anna.put("tree/f", b"abc", Target::Absent).await.unwrap();
+    faults.dies.store(true, Ordering::Relaxed);
+    faults.arm_at("intent written");
+    anna.remove("tree").await.unwrap_err();
+    local.crash().await;
+    *faults.at.lock().unwrap() = None;
+    faults.arm(false);
+    for staged in fs::read_dir(local.path().join("staging")).unwrap() {
+        fs::remove_dir_all(staged.unwrap().path()).unwrap();
+    }
+    local.open().await;
+    let anna = anna.again(&local);
+    anna.remove("tree").await.unwrap();
+    assert_eq!(anna.held().await, (0, 0, 0, 0));
+    check_books(&local, &anna).await;
+    check_staging(&mut local, &anna).await;
+}
+
+/// Proofs and purges take no place from those who wait, and a store that closes waits for none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_work_holds_up_nobody() {
+    let mut local = Local::new().await;
+    local.options.jobs = 1;
+    local.restart().await;
+    let anna = user(&local).await;
+    anna.put("tree/f", b"f", Target::Absent).await.unwrap();
+    let content = bytes(1, 10 << 20);
+    let upload = anna.upload("f", content.len() as u64, Target::Absent);
+    let by = anna.store.open_upload(anna.id, upload.clone()).await.unwrap().by;
+    anna.write_all(by, &content).await.unwrap();
+    local.crash().await;
+    local.open().await;
+    let anna = anna.again(&local);
+    let inner = local.local().inner.clone();
+    let slow = u32::try_from(super::super::SLOW_JOBS).unwrap();
+    let all = inner.slow_jobs.clone().acquire_many_owned(slow).await.unwrap();
+    let mut resumed = Box::pin(anna.store.open_upload(anna.id, upload.clone()));
+    let mut removed = Box::pin(anna.remove("tree"));
+    // Both come as far as they can, and others are served.
+    while anna.stat("tree").await.is_ok() {
+        assert!(futures_util::poll!(&mut removed).is_pending());
+        assert!(futures_util::poll!(&mut resumed).is_pending());
+    }
+    anna.mkdir("d").await.unwrap();
+    local.close().await;
+    assert!(matches!(resumed.await, Err(StoreError::Closed)));
+    assert!(matches!(removed.await, Err(StoreError::Closed)));
+    drop((all, inner));
+
+    local.open().await;
+    let anna = anna.again(&local);
+    let resumed = anna.store.open_upload(anna.id, upload).await.unwrap();
+    assert_eq!(resumed.staged.iter().count(), 10);
+    anna.store.commit(anna.id, anna.key(), resumed.by, root_of(&content)).await.unwrap();
+    check_staging(&mut local, &anna).await;
+    assert_eq!(anna.again(&local).held().await, (10 << 20, 2, 0, 0));
+}
+
+/// What is deleted from staging when the store closes is left where that ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sweeping_ends_between_two_steps() {
+    let mut local = Local::new().await;
+    let anna = user(&local).await;
+    let deep = local.path().join("staging/gone/a/b/c");
+    fs::create_dir_all(&deep).unwrap();
+    for number in 0..100 {
+        fs::write(deep.join(number.to_string()), "x").unwrap();
+    }
+    let inner = local.local().inner.clone();
+    let steps = std::cell::Cell::new(3);
+    let go_on = || {
+        steps.set(steps.get() - 1);
+        steps.get() > 0
+    };
+    inner.delete_staged("gone", &go_on).unwrap();
+    assert_eq!(steps.get(), 0);
+    drop(inner);
+    check_staging(&mut local, &anna).await;
+}
+
+/// One account whose home is missing does not keep the others' idle uploads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_cannot_expire_holds_up_no_other() {
+    let mut local = Local::new().await;
+    local.options.upload_expiry = std::time::Duration::ZERO;
+    local.restart().await;
+    let anna = user(&local).await;
+    let bert = local.accounts().add(new_account("bert", QuotaLimits::default())).await.unwrap().0;
+    let bert = User::of(&local, bert.id);
+    for user in [&anna, &bert] {
+        user.store.open_upload(user.id, user.upload("f", 1, Target::Absent)).await.unwrap();
+    }
+    local.close().await;
+    let (home, away) = (local.path().join("homes/anna"), local.path().join("away"));
+    fs::rename(&home, &away).unwrap();
+    local.open().await;
+    assert_eq!(local.local().inner.expire_now().await.unwrap(), 1);
+    assert!(bert.again(&local).store.uploads(bert_id(&local).await).await.unwrap().is_empty());
+    fs::rename(away, home).unwrap();
+    assert_eq!(local.local().inner.expire_now().await.unwrap(), 1);
+}
+
+async fn bert_id(local: &Local) -> crate::store::AccountId {
+    local.accounts().find("bert").await.unwrap().unwrap().id
+}
+
+/// A half block keeps its upload's files open for a while only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_blocks_are_forgotten_when_nobody_goes_on() {
+    let local = Local::new().await;
+    let anna = user(&local).await;
+    let upload = anna.upload("f", 2, Target::Absent);
+    let by = anna.store.open_upload(anna.id, upload).await.unwrap().by;
+    let piece = crate::store::Piece {
+        block: 0,
+        offset: 0,
+        bytes: bytes::Bytes::from_static(b"1"),
+        expected: None,
+    };
+    anna.store.write(anna.id, by, piece).await.unwrap();
+    let inner = local.local().inner.clone();
+    let fill = |now| {
+        for other in 0..super::super::LOADED_UPLOADS as u64 {
+            inner.uploads.slot(sampan_protocol::UploadId(1 << 40 | other), now);
+        }
+        inner.uploads.get(by.upload).is_some()
+    };
+    let now = inner.now_seconds();
+    assert!(fill(now));
+    assert!(!fill(now + 120));
+    // Begun again, it arrives.
+    anna.write_all(by, b"12").await.unwrap();
+    anna.store.commit(anna.id, anna.key(), by, root_of(b"12")).await.unwrap();
 }
