@@ -8,12 +8,18 @@
 //! written down with its bytes, unlinked, flushed, and credited together with writing the next one
 //! down. A crash finds either a batch to unlink again and credit, or none.
 //!
-//! Invariant: a name is credited once; its bytes are charged until it is gone from the disk.
+//! Folders that keep their owner out are opened up first. What the server cannot delete all the same
+//! (another user's, or made immutable: only an administrator brings such in) is set aside under a
+//! name that is no number, logged, and no longer charged: it is not in the home any more.
+//!
+//! Invariant: a name is credited once; its bytes are charged until it is gone from the disk, or set
+//! aside.
 
 use std::io;
 use std::os::fd::OwnedFd;
 
-use sampan_protocol::EntryKind;
+use rustix::io::Errno;
+use sampan_protocol::{EntryKind, Escaped, Mode};
 use serde::{Deserialize, Serialize};
 
 use super::Inner;
@@ -57,6 +63,17 @@ impl Purge {
     pub(super) fn new(staged: String) -> Self {
         Self { staged, removed: Removed { entries: 0, bytes: 0 }, batch: Vec::new(), next: 1 }
     }
+}
+
+/// A folder that goes.
+const FOLDER: Gone = Gone { inode: None, bytes: 0, entries: 1 };
+
+/// Whether what could not be deleted never can be, as far as the server knows.
+fn is_kept(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::ACCESS | Errno::PERM | Errno::NOTEMPTY | Errno::ISDIR)
+    )
 }
 
 const DOING: &str = "deleting a removed folder";
@@ -116,10 +133,28 @@ impl Inner {
                     }
                 }
             };
-            if_there(removed)?;
+            if let Err(error) = if_there(removed) {
+                if !is_kept(&error) {
+                    return Err(error);
+                }
+                open = None;
+                self.set_aside(root, doomed, &error)?;
+            }
         }
         self.flush(open)?;
         if batch.is_empty() { Ok(()) } else { self.disk.flush_folder(root) }
+    }
+
+    /// Leaves a folder alone from now on, in which something cannot be deleted.
+    fn set_aside(&self, root: &OwnedFd, doomed: &Doomed, why: &io::Error) -> io::Result<()> {
+        let number = match doomed.folder {
+            Some(number) => number.to_string().into_bytes(),
+            None => doomed.name.clone(),
+        };
+        let name = Escaped(&doomed.name).to_string();
+        let aside = super::staging::fresh('k');
+        tracing::error!(error = %why, name, aside, "cannot delete from a removed folder; it stays in staging");
+        if_there(self.disk.rename((root, &number), (root, aside.as_bytes()))).map(drop)
     }
 
     fn flush(&self, folder: Option<(u64, OwnedFd)>) -> io::Result<()> {
@@ -140,14 +175,30 @@ impl Inner {
         let mut batch = Vec::new();
         while let Some(number) = folders.pop() {
             let name = number.to_string().into_bytes();
-            let folder = self.disk.open_beneath(root, &name, Open::Folder)?;
+            let folder = match self.disk.open_beneath(root, &name, Open::Folder) {
+                Err(error) if is_kept(&error) => {
+                    let doomed = Doomed { folder: None, name, gone: FOLDER };
+                    self.set_aside(root, &doomed, &error)?;
+                    batch.push(doomed);
+                    continue;
+                }
+                opened => opened?,
+            };
             let (names, whole) = self.names_of(&folder, BATCH - batch.len())?;
             let mut moved = Vec::new();
             for name in names {
                 let Some(meta) = if_there(self.disk.stat(&folder, &name))? else { continue };
                 if meta.kind == EntryKind::Folder {
-                    self.move_up(&folder, &name, root, next)?;
-                    moved.push(*next - 1);
+                    match self.move_up(&folder, &name, &meta, root, next) {
+                        // Its deletion will fail too, and set aside what it lies in.
+                        Err(error) if is_kept(&error) => {
+                            batch.push(Doomed { folder: Some(number), name, gone: FOLDER });
+                        }
+                        moved_up => {
+                            moved_up?;
+                            moved.push(*next - 1);
+                        }
+                    }
                 } else {
                     batch.push(Doomed { folder: Some(number), name, gone: gone(&meta) });
                 }
@@ -158,8 +209,7 @@ impl Inner {
                 self.disk.flush_folder(root)?;
             }
             if whole {
-                let gone = Gone { inode: None, bytes: 0, entries: 1 };
-                batch.push(Doomed { folder: None, name, gone });
+                batch.push(Doomed { folder: None, name, gone: FOLDER });
             } else {
                 folders.push(number);
             }
@@ -191,9 +241,14 @@ impl Inner {
         &self,
         folder: &OwnedFd,
         name: &[u8],
+        meta: &Meta,
         root: &OwnedFd,
         next: &mut u64,
     ) -> io::Result<()> {
+        if meta.mode.bits() & 0o700 != 0o700 {
+            // Its move and what lies in it need that.
+            self.disk.set_mode_of(folder, name, Mode::new(0o700))?;
+        }
         loop {
             let number = next.to_string();
             *next += 1;
