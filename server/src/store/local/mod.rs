@@ -68,6 +68,7 @@ pub use self::disk::{Call, Faults};
 use self::home::{Home, Homes};
 use self::layout::Layout;
 pub use self::layout::OpenError;
+use self::pack::OpenPacks;
 use self::purging::Purges;
 use self::staging::Sweeps;
 pub(crate) use self::uploads::LOADED_UPLOADS;
@@ -142,6 +143,7 @@ struct Inner {
     homes: Homes,
     uploads: Uploads,
     purges: Purges,
+    packs: OpenPacks,
     flushes: mpsc::Sender<Arc<Upload>>,
     sweeps: Sweeps,
     jobs: Arc<Semaphore>,
@@ -169,6 +171,7 @@ impl LocalStore {
                 homes: Homes::default(),
                 uploads: Uploads::default(),
                 purges: Purges::default(),
+                packs: OpenPacks::default(),
                 flushes,
                 sweeps: Sweeps::default(),
                 jobs: Arc::new(Semaphore::new(options.jobs.max(1))),

@@ -14,4 +14,5 @@ mod steps;
 mod take;
 
 pub(super) use plan::PackSteps;
+pub(super) use stage::OpenPacks;
 use stage::{PackDigest, StagedPack};

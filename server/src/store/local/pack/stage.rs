@@ -1,8 +1,9 @@
 //! A pack as it arrives.
 
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sampan_protocol::limits::{MAX_PACK_BYTES, MAX_PACK_MEMBER_BYTES, MAX_PACK_MEMBERS};
 use sampan_protocol::{ChangeKey, Mode, RemotePath, Root};
@@ -12,6 +13,7 @@ use super::super::Inner;
 use super::super::attributes::{FileId, kept_mode};
 use super::super::change::Refused;
 use super::super::db::answers::{Digest, Request};
+use super::super::db::ledger;
 use super::super::disk::Open;
 use super::super::encoding::encode;
 use super::super::failure::while_doing;
@@ -69,7 +71,56 @@ pub(in super::super) struct StagedPack {
     pub(super) members: Vec<StagedMember>,
     pub(in super::super) digest: PackDigest,
     bytes: u64,
+    /// Bytes that the account may hold at all, and that are staged of it here.
+    limit: u64,
+    staged: u64,
     kept: AtomicBool,
+    _place: Place,
+}
+
+/// Packs of one account that may arrive at once: as many as it may have connections.
+const MAX_OPEN_PACKS: usize = 64;
+
+/// How many packs of each account arrive now.
+#[derive(Default)]
+pub(in super::super) struct OpenPacks(Mutex<HashMap<AccountId, usize>>);
+
+impl OpenPacks {
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One pack's place among those of its account.
+struct Place {
+    inner: Arc<Inner>,
+    account: AccountId,
+}
+
+impl Place {
+    fn take(inner: &Arc<Inner>, account: AccountId) -> Result<Self> {
+        let mut packs = inner.packs.lock();
+        let open = packs.entry(account).or_default();
+        if *open >= MAX_OPEN_PACKS {
+            let what = format!("more than {MAX_OPEN_PACKS} packs at once");
+            return Err(Situation::LimitExceeded { what }.into());
+        }
+        *open += 1;
+        drop(packs);
+        Ok(Self { inner: inner.clone(), account })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut packs = self.inner.packs.lock();
+        if let Some(open) = packs.get_mut(&self.account) {
+            *open -= 1;
+            if *open == 0 {
+                packs.remove(&self.account);
+            }
+        }
+    }
 }
 
 impl Drop for StagedPack {
@@ -81,7 +132,9 @@ impl Drop for StagedPack {
 }
 
 impl StagedPack {
-    pub(in super::super) fn new(inner: Arc<Inner>) -> Result<Self> {
+    pub(in super::super) fn new(inner: Arc<Inner>, account: AccountId) -> Result<Self> {
+        let place = Place::take(&inner, account)?;
+        let ledger = inner.db.read(|connection| ledger::ledger(connection, account))?;
         let name = staging::fresh(staging::PACK);
         let failed = while_doing("making a pack's staging");
         let staging = &inner.layout.staging;
@@ -97,6 +150,9 @@ impl StagedPack {
             members: Vec::new(),
             digest,
             bytes: 0,
+            limit: ledger.limits.bytes.unwrap_or(u64::MAX),
+            staged: 0,
+            _place: place,
             kept: AtomicBool::new(false),
         })
     }
@@ -126,7 +182,13 @@ impl StagedPack {
                     }
                     if let Err(situation) = check(&path, &bytes, root) {
                         StagedContent::Refused(Refused { situation, path: Some(path.clone()) })
+                    } else if bytes.len() as u64 > self.limit - self.staged {
+                        // Not even an empty home would have room for it.
+                        let (needed, available) = (bytes.len() as u64, self.limit - self.staged);
+                        let situation = Situation::OverQuota { needed, available };
+                        StagedContent::Refused(Refused { situation, path: Some(path.clone()) })
                     } else {
+                        self.staged += bytes.len() as u64;
                         let file = self.stage_file(&bytes, kept_mode(mode, false), mtime);
                         let file = file.map_err(while_doing("staging a pack"))?;
                         StagedContent::File(file, if_target)

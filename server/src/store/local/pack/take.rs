@@ -59,7 +59,8 @@ impl Inner {
         mut items: mpsc::Receiver<PackItem>,
     ) -> Result<Vec<Member>> {
         let inner = self.clone();
-        let mut pack = self.job(move || StagedPack::new(inner)).await?;
+        let account = home.account;
+        let mut pack = self.job(move || StagedPack::new(inner, account)).await?;
         let mut ended = false;
         while !ended {
             let mut some = Vec::new();
