@@ -50,17 +50,12 @@ async fn enrol_lasting(context: &Context, public: PublicKey, label: String) -> O
     }
     let enrolled = Timestamp::from(SystemTime::now());
     let key = EnrolledKey { public_key: public.0, label, enrolled, used: None };
-    accounts.enrol_key(account, key).await?;
-
-    // A new password between this session's login and now has voided the keys before this one.
-    let now = accounts.find(context.who.name.as_str()).await?;
-    let is_current =
-        |now: &crate::store::Account| now.id == account && now.generation == context.who.generation;
-    if !now.as_ref().is_some_and(is_current) {
-        accounts.revoke_key(account, public.0).await?;
-        return Err(HandlerError::SessionEnded);
+    // A new password since this session's login has voided all keys, this one too.
+    if accounts.enrol_key_of(account, context.who.generation, key).await? {
+        Ok(())
+    } else {
+        Err(HandlerError::SessionEnded)
     }
-    Ok(())
 }
 
 pub(crate) async fn revoke(context: Context, request: RevokeKey) -> Outcome<Empty> {

@@ -93,6 +93,9 @@ pub trait Accounts: Send + Sync + 'static {
     /// Enrols a key until it is revoked.
     async fn enrol_key(&self, id: AccountId, key: EnrolledKey) -> Result<()>;
 
+    /// The same, unless the account has another generation by now: `false`, and nothing is kept.
+    async fn enrol_key_of(&self, id: AccountId, generation: u64, key: EnrolledKey) -> Result<bool>;
+
     /// Ends a key; `false` if there was none.
     async fn revoke_key(&self, id: AccountId, public_key: [u8; 32]) -> Result<bool>;
 

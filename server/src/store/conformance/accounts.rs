@@ -34,6 +34,10 @@ pub(crate) async fn accounts_are_made_found_and_voided(fixture: &mut dyn Fixture
     assert!(changed.generation > anna.generation);
     assert!(accounts.keys(anna.id).await.unwrap().is_empty(), "a new password voids keys");
     accounts.enrol_key(anna.id, key(3)).await.unwrap();
+    assert!(!accounts.enrol_key_of(anna.id, u64::MAX, key(4)).await.unwrap(), "another generation");
+    assert_eq!(accounts.keys(anna.id).await.unwrap().len(), 1);
+    let now = accounts.find("anna").await.unwrap().unwrap().generation;
+    assert!(accounts.enrol_key_of(anna.id, now, key(3)).await.unwrap());
     let disabled = accounts.set_disabled(anna.id, true).await.unwrap();
     assert!(disabled.disabled && disabled.generation > changed.generation);
     assert!(accounts.keys(anna.id).await.unwrap().is_empty(), "disabling voids keys");

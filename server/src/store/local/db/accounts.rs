@@ -157,8 +157,17 @@ pub(crate) fn remove(connection: &Connection, id: AccountId) -> Result<()> {
     if removed == 0 { Err(Situation::AccountNotFound.into()) } else { Ok(()) }
 }
 
-pub(crate) fn enrol(connection: &Connection, id: AccountId, key: &EnrolledKey) -> Result<()> {
-    get(connection, id)?;
+/// Enrols a key; with a `generation` only if that is still the account's. `false`: it is not.
+pub(crate) fn enrol(
+    connection: &Connection,
+    id: AccountId,
+    generation: Option<u64>,
+    key: &EnrolledKey,
+) -> Result<bool> {
+    let account = get(connection, id)?;
+    if generation.is_some_and(|generation| generation != account.generation) {
+        return Ok(false);
+    }
     let sql = "INSERT INTO keys (account, public_key, label, enrolled_s, enrolled_ns, used_s, \
                used_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
                ON CONFLICT DO UPDATE SET label = excluded.label";
@@ -176,7 +185,7 @@ pub(crate) fn enrol(connection: &Connection, id: AccountId, key: &EnrolledKey) -
             ],
         )
     };
-    enrol().map(|_| ()).map_err(failed("enrolling a key"))
+    enrol().map(|_| true).map_err(failed("enrolling a key"))
 }
 
 pub(crate) fn revoke(

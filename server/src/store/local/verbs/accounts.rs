@@ -73,7 +73,22 @@ impl Accounts for LocalStore {
     async fn enrol_key(&self, id: AccountId, key: EnrolledKey) -> Result<()> {
         let inner = self.inner.clone();
         self.inner
-            .job(move || inner.db.write("enrolling a key", move |c| accounts::enrol(c, id, &key)))
+            .job(move || {
+                inner
+                    .db
+                    .write("enrolling a key", move |c| accounts::enrol(c, id, None, &key).map(drop))
+            })
+            .await
+    }
+
+    async fn enrol_key_of(&self, id: AccountId, generation: u64, key: EnrolledKey) -> Result<bool> {
+        let inner = self.inner.clone();
+        self.inner
+            .job(move || {
+                inner.db.write("enrolling a key", move |c| {
+                    accounts::enrol(c, id, Some(generation), &key)
+                })
+            })
             .await
     }
 
