@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sampan_protocol::message::Durability;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::account::{AccountName, SessionKeys, Throttle};
 use crate::config::Bounds;
@@ -72,9 +73,25 @@ pub(crate) struct Context {
     pub(crate) shared: Arc<Shared>,
     /// The session's account.
     pub(crate) who: Arc<Who>,
+    /// One for each answer of the session that may read files ahead.
+    reads: Arc<Semaphore>,
 }
 
+/// Answers with files' bytes that one session has at once. Each reads up to 3 MiB ahead of its
+/// peer; the others wait before they have read anything.
+const READS: usize = 8;
+
 impl Context {
+    pub(crate) fn new(shared: Arc<Shared>, who: Who) -> Self {
+        Self { shared, who: Arc::new(who), reads: Arc::new(Semaphore::new(READS)) }
+    }
+
+    /// Room to read files for an answer; held until its last byte is on its way.
+    pub(crate) async fn room_to_read(&self) -> OwnedSemaphorePermit {
+        let room = Arc::clone(&self.reads).acquire_owned().await;
+        room.expect("a session's semaphores are never closed")
+    }
+
     /// The session's account.
     pub(crate) fn account(&self) -> AccountId {
         self.who.account

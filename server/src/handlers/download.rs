@@ -31,6 +31,7 @@ pub(crate) async fn read(
 ) -> Outcome<Answer<ReadPiece>> {
     let Read { path, version, first, count } = request;
     at_most(count, MAX_BLOCKS_PER_REQUEST, "blocks of one request")?;
+    let _room = context.room_to_read().await;
     let (started, mut bytes) = (Instant::now(), 0);
     let (store, account) = (context.store(), context.account());
     let mut pieces = store.read(account, &path, &version, first, count).await?;
@@ -79,6 +80,7 @@ pub(crate) async fn read_pack(
     mut answers: Answers<ReadPack>,
 ) -> Outcome<Answer<ReadPackPage>> {
     at_most(request.files.len() as u64, MAX_PACK_MEMBERS as u64, "files of one request")?;
+    let _room = context.room_to_read().await;
     let files = request.files.into_iter().map(|file| (file.path, file.version)).collect();
     let (started, mut count, mut total) = (Instant::now(), 0_u64, 0_u64);
     let mut packed = context.store().read_pack(context.account(), files).await?;

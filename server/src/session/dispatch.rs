@@ -134,10 +134,10 @@ impl Serving {
         R: Request + 'static,
         F: Future<Output = Outcome<Answer<R::Answer>>> + Send + 'static,
     {
-        let Incoming { lane, permit, .. } = request;
+        let Incoming { lane, permits, .. } = request;
         let task = async move {
             let done = reply::finish::<R>(lane, work.await).await;
-            drop(permit);
+            drop(permits);
             done
         };
         self.tasks.spawn(task.in_current_span());

@@ -41,7 +41,10 @@ use super::writing::{goodbye, goodbye_header};
 use super::{NoRoom, OpenSession};
 use crate::account::{AccountName, KnownKey, Origin, PASSWORD_ITERATIONS};
 use crate::context::{Context, Shared, Who};
-use crate::store::{Account, EnrolledKey, StoreError};
+use crate::store::{Account, AccountId, EnrolledKey, StoreError};
+
+/// No account has this id.
+const NOBODY: AccountId = AccountId(0);
 
 /// A key's last use is written down at most this often, in seconds.
 const KEY_USE_GRAIN: i64 = 60;
@@ -117,7 +120,7 @@ pub(super) async fn log_in(
     match login.proceed().await {
         Ok(Admitted { account, name, open }) => {
             let who = Who { account: account.id, name, generation: account.generation, peer };
-            let context = Context { shared: Arc::clone(shared), who: Arc::new(who) };
+            let context = Context::new(Arc::clone(shared), who);
             Ok(LoggedIn { reader: login.reader, writer: login.writer, context, open })
         }
         Err(error) => {
@@ -225,7 +228,11 @@ impl Login<'_> {
         let unknown = || refused(Why::UnknownKey);
         let name = AccountName::prepare(&body.user).map_err(|_| unknown())?;
         let account = self.shared.accounts.find(name.as_str()).await?;
-        let account = account.filter(|known| !known.disabled).ok_or_else(unknown)?;
+        let Some(account) = account.filter(|known| !known.disabled) else {
+            // As many questions as for an account that is there: its time says nothing.
+            self.shared.accounts.keys(NOBODY).await?;
+            return Err(unknown());
+        };
 
         let known = KnownKey { public, generation: account.generation };
         if !self.shared.session_keys.holds(account.id, known) {

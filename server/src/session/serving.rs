@@ -32,10 +32,13 @@ use super::reply::{self, Done};
 use super::writing::{Outgoing, QUEUE_FRAMES, goodbye, write_queue};
 use crate::context::Context;
 
-/// Bytes of request bodies that handlers of one session may hold: a whole pack, and blocks beside
+/// Bytes of request bodies, and of long headers, that handlers of one session may hold: a whole pack, and blocks beside
 /// it.
 #[allow(clippy::cast_possible_truncation)] // 8 MiB
 const HELD_BYTES: usize = MAX_PACK_BYTES as usize + (2 << 20);
+
+/// Bytes of a header from which on they count among those that are held.
+const LONG_HEADER: usize = 4 << 10;
 
 /// How long a goodbye may take to be sent, and then to be read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -152,7 +155,8 @@ pub(super) struct Incoming<'a> {
     pub(super) args: &'a [u8],
     pub(super) body: Bytes,
     pub(super) is_last: bool,
-    pub(super) permit: OwnedSemaphorePermit,
+    /// To run, and for a long header; given back with the last frame of the answer.
+    pub(super) permits: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
 }
 
 impl Serving {
@@ -274,7 +278,14 @@ impl Serving {
         }
         let permit = owned(Arc::clone(&self.requests), 1).await;
         let body = self.hold(body).await;
-        self.dispatch(Incoming { lane, args, body, is_last, permit }).await
+        // Decoded it takes a few times as much. A request that is not whole yet must not hold what
+        // its own next frame waits for.
+        let held = match args.len() {
+            long @ LONG_HEADER.. if is_last => Some(owned(Arc::clone(&self.held), long).await),
+            _ => None,
+        };
+        let permits = (permit, held);
+        self.dispatch(Incoming { lane, args, body, is_last, permits }).await
     }
 
     /// Hands a further frame to the request that it belongs to.
