@@ -3,11 +3,13 @@
 //! [`Hello`] carries its body as bytes, so that the login can cover exactly what was sent (S14):
 //! SCRAM by the extension `h=`, a key by its signature.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::change::Durability;
 use crate::id::InstanceId;
+use crate::limits::MAX_USER_BYTES;
 
 /// Begins a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,10 +33,20 @@ pub struct HelloBody {
     pub newest: u16,
     /// Program and version, such as `sampan/0.1.0`; for logs.
     pub agent: String,
-    /// The account's name, as the person wrote it.
+    /// The account's name, as the person wrote it; at most [`MAX_USER_BYTES`].
+    #[serde(deserialize_with = "user")]
     pub user: String,
     /// Which client process this connection belongs to.
     pub instance: InstanceId,
+}
+
+/// A longer name is no account's, and would only fill logs.
+fn user<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let user = String::deserialize(deserializer)?;
+    if user.len() > MAX_USER_BYTES {
+        return Err(D::Error::custom("the user's name is too long"));
+    }
+    Ok(user)
 }
 
 /// A login by an enrolled Ed25519 key.
@@ -105,4 +117,25 @@ pub struct Limits {
     pub pack_bytes: u64,
     /// Seconds without any frame after which the server closes; ping before.
     pub idle_seconds: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{decode_args, encode_args};
+
+    /// S5, S9: before login nothing is kept, or logged, that is longer than it can be.
+    #[test]
+    fn a_name_that_is_too_long_is_refused() {
+        let body = |length| HelloBody {
+            oldest: 1,
+            newest: 1,
+            agent: "test".to_owned(),
+            user: "u".repeat(length),
+            instance: InstanceId([0; 16]),
+        };
+        let longest = body(MAX_USER_BYTES);
+        assert_eq!(decode_args::<HelloBody>(&encode_args(&longest)).unwrap(), longest);
+        assert!(decode_args::<HelloBody>(&encode_args(&body(MAX_USER_BYTES + 1))).is_err());
+    }
 }
