@@ -21,6 +21,12 @@ const SOCKET: &str = "admin.sock";
 /// first start left behind, and what a fresh file system has.
 const HARMLESS: [&[u8]; 5] = [b"homes", b"staging", b"lock", b"tls", b"lost+found"];
 
+/// Whether a first start that was cut short left this: the format on its way to its name.
+fn is_staged_format(name: &[u8]) -> bool {
+    let pid = name.strip_prefix(b".format.");
+    pid.is_some_and(|pid| !pid.is_empty() && pid.iter().all(u8::is_ascii_digit))
+}
+
 /// Most bytes that are read of a file of ours.
 const MAX_FILE_BYTES: u64 = 64 << 10;
 
@@ -89,11 +95,24 @@ impl DataFolder {
             }),
             None => {
                 let names = self.names()?;
-                if let Some(name) = names.iter().find(|name| !HARMLESS.contains(&name.as_slice())) {
+                let is_foreign = |name: &&Vec<u8>| {
+                    !HARMLESS.contains(&name.as_slice()) && !is_staged_format(name)
+                };
+                if let Some(name) = names.iter().find(is_foreign) {
                     let found = Escaped(name).to_string();
                     return Err(StateError::Foreign { path: self.path.clone(), found });
                 }
-                self.write_atomically(FORMAT_FILE, format!("{FORMAT}\n").as_bytes())
+                self.write_atomically(FORMAT_FILE, format!("{FORMAT}\n").as_bytes())?;
+                for left in names.iter().filter(|name| is_staged_format(name)) {
+                    match unix::unlinkat(&self.fd, left.as_slice(), AtFlags::empty()) {
+                        // Ours, which was renamed, or its own process was quicker.
+                        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+                        Err(error) => {
+                            return Err(self.failed("clean up")(error.into()));
+                        }
+                    }
+                }
+                Ok(())
             }
         }
     }
@@ -283,6 +302,27 @@ mod tests {
         std::fs::write(folder.path().join("format"), "2\n").unwrap();
         let error = DataFolder::open(folder.path()).unwrap_err().to_string();
         assert!(error.contains("format `2`"), "{error}");
+    }
+
+    /// A crash between making the format's file and naming it.
+    #[test]
+    fn what_a_first_start_left_is_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        for left in [".format.1", ".format.4194304"] {
+            std::fs::write(folder.path().join(left), "1").unwrap();
+        }
+        DataFolder::open(folder.path()).unwrap();
+        let names: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|name| name.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["format"]);
+
+        std::fs::remove_file(folder.path().join("format")).unwrap();
+        std::fs::write(folder.path().join(".format.old"), "mine").unwrap();
+        let error = DataFolder::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains(".format.old"), "{error}");
     }
 
     #[tokio::test]
