@@ -19,7 +19,7 @@ use super::db::uploads::{self, UploadRow};
 use super::failure::while_doing;
 use super::uploads::{Slot, Upload, blocks_of};
 use super::{Inner, Turn};
-use crate::store::{AccountId, Opened, OpenedBy, Result, Situation};
+use crate::store::{AccountId, Opened, OpenedBy, Result, Situation, StoreError};
 
 /// Blocks that are hashed again in one job: a tenth of a second or two.
 const BLOCKS_A_SLICE: usize = if cfg!(test) { 4 } else { 64 };
@@ -102,7 +102,13 @@ impl Inner {
         meant: impl FnOnce(&Slot) -> Result<bool> + Send + 'static,
     ) -> Result<bool> {
         let (slot, slot_turn) = self.slot(upload).await?;
-        let (home, turn) = self.turn(account).await?;
+        let (home, turn) = match self.turn(account).await {
+            // It went with its account.
+            Err(StoreError::Refused { situation: Situation::AccountNotFound, .. }) => {
+                return Ok(false);
+            }
+            turn => turn?,
+        };
         let inner = self.clone();
         self.job(move || {
             let meant = meant(&slot)?;
@@ -117,7 +123,13 @@ impl Inner {
 
     /// The account, with nothing left over of an earlier change.
     async fn settled(self: &Arc<Self>, account: AccountId) -> Result<()> {
-        let (home, turn) = self.turn(account).await?;
+        let (home, turn) = match self.turn(account).await {
+            // Its uploads went with it.
+            Err(StoreError::Refused { situation: Situation::AccountNotFound, .. }) => {
+                return Err(Situation::UploadNotFound.into());
+            }
+            turn => turn?,
+        };
         let inner = self.clone();
         self.job(move || {
             let settled = inner.settle_left_over(&home);

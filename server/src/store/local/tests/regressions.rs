@@ -11,7 +11,8 @@ use sampan_protocol::Mode;
 use super::Local;
 use super::scenario::{check_books, check_staging};
 use crate::store::conformance::{
-    Fixture, User, bytes, folder_member, member, new_account, path, root_of, situation, user,
+    Fixture, User, bytes, folder_member, limited, member, new_account, path, root_of, situation,
+    user,
 };
 use crate::store::local::{Call, Durability, Faults, LocalOptions};
 use crate::store::{QuotaLimits, Situation, StoreError, Target};
@@ -347,17 +348,19 @@ async fn slow_work_holds_up_nobody() {
     let inner = local.local().inner.clone();
     let slow = u32::try_from(super::super::SLOW_JOBS).unwrap();
     let all = inner.slow_jobs.clone().acquire_many_owned(slow).await.unwrap();
-    let mut resumed = Box::pin(anna.store.open_upload(anna.id, upload.clone()));
-    let mut removed = Box::pin(anna.remove("tree"));
+    let (store, id, again) = (anna.store.clone(), anna.id, upload.clone());
+    let resumed = tokio::spawn(async move { store.open_upload(id, again).await });
+    let (store, key) = (anna.store.clone(), anna.key());
+    let removed =
+        tokio::spawn(async move { store.remove(id, key, &path("tree"), true, None).await });
     // Both come as far as they can, and others are served.
     while anna.stat("tree").await.is_ok() {
-        assert!(futures_util::poll!(&mut removed).is_pending());
-        assert!(futures_util::poll!(&mut resumed).is_pending());
+        tokio::task::yield_now().await;
     }
     anna.mkdir("d").await.unwrap();
     local.close().await;
-    assert!(matches!(resumed.await, Err(StoreError::Closed)));
-    assert!(matches!(removed.await, Err(StoreError::Closed)));
+    assert!(matches!(resumed.await.unwrap(), Err(StoreError::Closed)));
+    assert!(matches!(removed.await.unwrap(), Err(StoreError::Closed)));
     drop((all, inner));
 
     local.open().await;
@@ -444,4 +447,79 @@ async fn half_blocks_are_forgotten_when_nobody_goes_on() {
     // Begun again, it arrives.
     anna.write_all(by, b"12").await.unwrap();
     anna.store.commit(anna.id, anna.key(), by, root_of(b"12")).await.unwrap();
+}
+
+/// A tree in which something cannot be deleted is removed all the same, once and for all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_deleted_ends_its_removal_all_the_same() {
+    let faults = FailCalls::of(Call::Unlink, Errno::PERM);
+    let mut local = failing(&faults).await;
+    let anna = user(&local).await;
+    anna.put("tree/a/f", b"abc", Target::Absent).await.unwrap();
+    anna.put("tree/g", b"de", Target::Absent).await.unwrap();
+    faults.arm(true);
+    let removed = anna.remove("tree").await.unwrap();
+    assert_eq!((removed.entries, removed.bytes), (4, 5));
+    assert_eq!(anna.held().await, (0, 0, 0, 0));
+    check_books(&local, &anna).await;
+    // The next start deletes it, if it can by then.
+    faults.arm(false);
+    check_staging(&mut local, &anna).await;
+}
+
+/// Folders that keep their owner out are opened up before they are emptied.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closed_folders_are_removed() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let faults = FailCalls::of(Call::SetAttributes, Errno::IO);
+    let mut local = failing(&faults).await;
+    let anna = user(&local).await;
+    anna.put("tree/closed/f", b"abc", Target::Absent).await.unwrap();
+    let closed = local.path().join("homes/anna/tree/closed");
+    fs::set_permissions(closed, fs::Permissions::from_mode(0o555)).unwrap();
+    // Whoever runs this may be allowed everything: that it is tried is what counts.
+    faults.arm(true);
+    anna.remove("tree").await.unwrap_err();
+    faults.arm(false);
+    local.restart().await;
+    let anna = anna.again(&local);
+    while anna.held().await != (0, 0, 0, 0) {
+        tokio::task::yield_now().await;
+    }
+    check_staging(&mut local, &anna).await;
+}
+
+/// Packs that arrive at once are bounded, and so is what is staged of each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packs_that_arrive_are_bounded() {
+    let local = Local::new().await;
+    let anna = limited(&local, Some(10), None).await;
+    let mut senders = Vec::new();
+    let mut packs = Vec::new();
+    for _ in 0..64 {
+        let (sender, items) = tokio::sync::mpsc::channel(1);
+        let (store, id, key) = (anna.store.clone(), anna.id, anna.key());
+        packs.push(tokio::spawn(async move { store.pack(id, key, items).await }));
+        // Once a second one has room, the first was taken: the pack has begun.
+        sender.send(folder_member("d")).await.unwrap();
+        sender.send(folder_member("d")).await.unwrap();
+        senders.push(sender);
+    }
+    let refused = anna.pack(anna.key(), vec![folder_member("e")]).await;
+    assert!(matches!(situation(refused), Situation::LimitExceeded { .. }));
+    drop(senders);
+    for pack in packs {
+        pack.await.unwrap().unwrap();
+    }
+    let items = vec![
+        member("a", &[1; 8], Target::Absent),
+        member("b", &[2; 8], Target::Absent),
+        member("c", &[3; 2], Target::Absent),
+    ];
+    let mut outcomes = anna.pack(anna.key(), items).await.unwrap();
+    assert!(outcomes.remove(2).is_ok());
+    let over = Situation::OverQuota { needed: 8, available: 2 };
+    assert_eq!(situation(outcomes.remove(1)), over);
+    assert!(outcomes.remove(0).is_ok());
 }
