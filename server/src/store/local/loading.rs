@@ -8,6 +8,7 @@
 //! was not hashed to its end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sampan_protocol::block::{BlockHasher, BlockIndex};
 use sampan_protocol::limits::BLOCK_BYTES;
@@ -20,6 +21,7 @@ use super::failure::while_doing;
 use super::uploads::{Slot, Upload, blocks_of};
 use super::{Inner, Turn};
 use crate::store::{AccountId, Opened, OpenedBy, Result, Situation, StoreError};
+use crate::upload::Phase;
 
 /// Blocks that are hashed again in one job: a tenth of a second or two.
 const BLOCKS_A_SLICE: usize = if cfg!(test) { 4 } else { 64 };
@@ -71,8 +73,20 @@ impl Inner {
     pub(super) async fn resume_loaded(self: &Arc<Self>, row: UploadRow) -> Result<Opened> {
         let (slot, turn) = self.slot(row.id).await?;
         let (upload, turn) = self.loaded(row.account, row.id, slot, turn).await?;
+        let phase = upload.lock().state.phase();
+        if phase == Phase::Committing {
+            // With the slot's turn here, only a commit that left something over can have set that.
+            self.settled(row.account).await?;
+        }
         let inner = self.clone();
         self.job(move || {
+            if upload.lost.load(Ordering::Relaxed) {
+                inner.lose_staging(&upload);
+            }
+            upload.lock().state.reopen();
+            if upload.lock().state.phase() == Phase::Gone {
+                return Err(Situation::UploadNotFound.into());
+            }
             let resumed = inner.resume(&row, &upload);
             drop(turn);
             resumed

@@ -13,7 +13,6 @@ use super::super::Inner;
 use super::super::attributes::{FileId, kept_mode};
 use super::super::change::Refused;
 use super::super::db::answers::{Digest, Request};
-use super::super::db::ledger;
 use super::super::disk::Open;
 use super::super::encoding::encode;
 use super::super::failure::while_doing;
@@ -71,9 +70,6 @@ pub(in super::super) struct StagedPack {
     pub(super) members: Vec<StagedMember>,
     pub(in super::super) digest: PackDigest,
     bytes: u64,
-    /// Bytes that the account may hold at all, and that are staged of it here.
-    limit: u64,
-    staged: u64,
     kept: AtomicBool,
     _place: Place,
 }
@@ -134,7 +130,6 @@ impl Drop for StagedPack {
 impl StagedPack {
     pub(in super::super) fn new(inner: Arc<Inner>, account: AccountId) -> Result<Self> {
         let place = Place::take(&inner, account)?;
-        let ledger = inner.db.read(|connection| ledger::ledger(connection, account))?;
         let name = staging::fresh(staging::PACK);
         let failed = while_doing("making a pack's staging");
         let staging = &inner.layout.staging;
@@ -150,8 +145,6 @@ impl StagedPack {
             members: Vec::new(),
             digest,
             bytes: 0,
-            limit: ledger.limits.bytes.unwrap_or(u64::MAX),
-            staged: 0,
             _place: place,
             kept: AtomicBool::new(false),
         })
@@ -182,13 +175,7 @@ impl StagedPack {
                     }
                     if let Err(situation) = check(&path, &bytes, root) {
                         StagedContent::Refused(Refused { situation, path: Some(path.clone()) })
-                    } else if bytes.len() as u64 > self.limit - self.staged {
-                        // Not even an empty home would have room for it.
-                        let (needed, available) = (bytes.len() as u64, self.limit - self.staged);
-                        let situation = Situation::OverQuota { needed, available };
-                        StagedContent::Refused(Refused { situation, path: Some(path.clone()) })
                     } else {
-                        self.staged += bytes.len() as u64;
                         let file = self.stage_file(&bytes, kept_mode(mode, false), mtime);
                         let file = file.map_err(while_doing("staging a pack"))?;
                         StagedContent::File(file, if_target)

@@ -11,8 +11,7 @@ use sampan_protocol::Mode;
 use super::Local;
 use super::scenario::{check_books, check_staging};
 use crate::store::conformance::{
-    Fixture, User, bytes, folder_member, limited, member, new_account, path, root_of, situation,
-    user,
+    Fixture, User, bytes, folder_member, member, new_account, path, root_of, situation, user,
 };
 use crate::store::local::{Call, Durability, Faults, LocalOptions};
 use crate::store::{QuotaLimits, Situation, StoreError, Target};
@@ -490,11 +489,11 @@ async fn closed_folders_are_removed() {
     check_staging(&mut local, &anna).await;
 }
 
-/// Packs that arrive at once are bounded, and so is what is staged of each.
+/// Packs of one account that arrive at once are bounded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn packs_that_arrive_are_bounded() {
     let local = Local::new().await;
-    let anna = limited(&local, Some(10), None).await;
+    let anna = user(&local).await;
     let mut senders = Vec::new();
     let mut packs = Vec::new();
     for _ in 0..64 {
@@ -512,14 +511,22 @@ async fn packs_that_arrive_are_bounded() {
     for pack in packs {
         pack.await.unwrap().unwrap();
     }
-    let items = vec![
-        member("a", &[1; 8], Target::Absent),
-        member("b", &[2; 8], Target::Absent),
-        member("c", &[3; 2], Target::Absent),
-    ];
-    let mut outcomes = anna.pack(anna.key(), items).await.unwrap();
-    assert!(outcomes.remove(2).is_ok());
-    let over = Situation::OverQuota { needed: 8, available: 2 };
-    assert_eq!(situation(outcomes.remove(1)), over);
-    assert!(outcomes.remove(0).is_ok());
+}
+
+/// An upload whose half-done commit had to be given up can be begun again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_whose_commit_is_given_up_takes_pieces_again() {
+    let faults = FailCalls::of(Call::FlushFolder, Errno::IO);
+    let mut local = failing(&faults).await;
+    let (anna, _) = committed_until(&local, &faults, "renamed", false).await;
+    *faults.at.lock().unwrap() = None;
+    faults.arm(false);
+    // Another hand takes the name meanwhile.
+    fs::write(local.path().join("homes/anna/x/f"), "other").unwrap();
+    anna.mkdir("d").await.unwrap();
+    fs::remove_file(local.path().join("homes/anna/x/f")).unwrap();
+    anna.put("x/f", b"abc", Target::Absent).await.unwrap();
+    assert_eq!(anna.get("x/f").await.unwrap(), b"abc");
+    check_books(&local, &anna).await;
+    check_staging(&mut local, &anna).await;
 }
