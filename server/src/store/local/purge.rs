@@ -273,7 +273,9 @@ impl Inner {
             }
             open.append(&mut folders);
             if !open.is_empty() && !go_on() {
-                open.into_iter().for_each(|name| self.sweep_later(name));
+                for name in open {
+                    self.sweep_later(name);
+                }
                 return Ok(());
             }
         }

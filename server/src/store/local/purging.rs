@@ -84,7 +84,7 @@ impl Inner {
                         Ok(_) => {}
                         // One that cannot be read does not hold up the others.
                         Err(error) => {
-                            tracing::error!(%error, id = stored.id, "an intent is broken")
+                            tracing::error!(%error, id = stored.id, "an intent is broken");
                         }
                     }
                 }
