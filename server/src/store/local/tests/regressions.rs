@@ -358,9 +358,10 @@ async fn slow_work_holds_up_nobody() {
     }
     anna.mkdir("d").await.unwrap();
     local.close().await;
+    drop(all);
     assert!(matches!(resumed.await.unwrap(), Err(StoreError::Closed)));
     assert!(matches!(removed.await.unwrap(), Err(StoreError::Closed)));
-    drop((all, inner));
+    drop(inner);
 
     local.open().await;
     let anna = anna.again(&local);
