@@ -113,7 +113,7 @@ async fn contents_decide_when_they_are_asked_for() {
 async fn contents_are_compared_beside_a_very_large_folder() {
     let rig = Rig::start().await;
     let target = rig.local("target");
-    for folder in [rig.home().join("tree/a"), target.join("tree/a")] {
+    for folder in [rig.home().join("tree/z"), target.join("tree/z")] {
         fs::create_dir_all(&folder).unwrap();
         for name in 0..1000 {
             fs::write(folder.join(name.to_string()), noise(name, 100)).unwrap();
