@@ -29,7 +29,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 pub(crate) use self::answers::{Abandoned, Answer, Answers, Gone, Part, Parts};
-use self::login::{LoggedIn, LoginFailed};
+use self::login::{LoggedIn, LoginFailed, Why};
 pub(crate) use self::registry::{NoRoom, OpenSession, Sessions};
 pub(crate) use self::reply::refusal_of_store;
 use crate::context::Shared;
@@ -81,6 +81,10 @@ fn log(peer: SocketAddr, error: &NoSession) {
             tracing::debug!(%peer, "no session: {error}");
         }
         NoSession::Login(LoginFailed::Store(_)) => tracing::error!(%peer, "no session: {error}"),
+        // After a restart every client's session key is unknown, and it proves its password next.
+        NoSession::Login(LoginFailed::Refused { why: Why::UnknownKey, .. }) => {
+            tracing::debug!(%peer, "login refused: {error}");
+        }
         NoSession::Login(_) => tracing::info!(%peer, "login refused: {error}"),
     }
 }

@@ -55,11 +55,21 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  sampan ls -l ada@files.example.org:inbox")]
     Ls(Ls),
     /// Carry files and folders to the server
+    ///
+    /// A folder goes into the target under its own name; the target is made, with parents, if it is
+    /// missing. Permission bits and times are kept; on the server the owner can always read and
+    /// write, and set-id and sticky bits are dropped. Links, sockets, FIFOs and devices are named and
+    /// left out, which is no failure.
     #[command(after_help = "Example:\n  sampan put report.pdf photos \
                             ada@files.example.org:inbox/\n\nRepeating an interrupted command \
                             finishes it.")]
     Put(Put),
     /// Carry files and folders from the server
+    ///
+    /// A folder goes into the target under its own name; the target is made, with parents, if it is
+    /// missing; a trailing / says that it is a folder. Until a file is whole it is called
+    /// `.sampan-….part`; what an interrupted run left is taken up by the same command, and may be
+    /// deleted if nobody repeats it.
     #[command(after_help = "Example:\n  sampan get ada@files.example.org:inbox/photos \
                             .\n\nRepeating an interrupted command finishes it.")]
     Get(Get),
@@ -115,7 +125,7 @@ pub(super) struct LinkOptions {
     /// Trust a server that is met for the first time, without asking
     #[arg(long)]
     pub(super) accept_new: bool,
-    /// Connect only to the server with this fingerprint, whatever is stored
+    /// Connect only to the server with this fingerprint, whatever is stored; nothing is stored
     #[arg(long, value_name = "SHA256:…")]
     pub(super) fingerprint: Option<Fingerprint>,
     /// How long the first contact may take, such as 10s
@@ -135,7 +145,7 @@ pub(super) struct Ls {
     /// Also names that begin with a dot
     #[arg(short)]
     pub(super) all: bool,
-    /// As it arrives, not sorted
+    /// As it arrives, not sorted: the usual way where the output is no terminal
     #[arg(short = 'U')]
     pub(super) unsorted: bool,
     /// End names with NUL and never escape them

@@ -36,7 +36,6 @@ mod sum;
 mod uploads;
 
 use std::io;
-use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -147,16 +146,22 @@ async fn run(arguments: Arguments, leftovers: &Leftovers) -> Code {
         }
     };
     let at_signal = AtSignal::of(arguments.command.as_ref());
-    let mut command = pin!(dispatch(arguments, leftovers));
+    let mut command = Box::pin(dispatch(arguments, leftovers));
     tokio::select! {
         ended = &mut command => return ended.unwrap_or_else(Stop::conclude),
         () = interrupt.heard() => {}
     }
     match at_signal {
         AtSignal::End => {}
-        AtSignal::EndAndTell => tell(&text::interrupted()),
+        AtSignal::EndAndTell => {
+            // Bars clear their lines when they go, and what was written over them.
+            drop(command);
+            tell(&text::interrupted());
+        }
+        // Questions stand before the screen: who leaves there leaves at once.
+        AtSignal::EndsItself if !crate::runtime::is_on_screen() => {}
         AtSignal::EndsItself => {
-            // The screen hears signals too. One that came before it opened is not heard there.
+            // The screen hears signals too. One that came before it listened is not heard there.
             if let Ok(Err(stop)) = tokio::time::timeout(SCREEN_ENDS_WITHIN, command).await {
                 stop.conclude();
             }

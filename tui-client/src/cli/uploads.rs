@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::slice;
 
 use sampan_protocol::UploadId;
-use sampan_protocol::message::{AbortUpload, ListUploads};
+use sampan_protocol::message::{AbortUpload, ListUploads, Unfinished};
 
 use super::args::Uploads;
 use super::exit::Code;
@@ -13,7 +13,7 @@ use super::output::Output;
 use super::report::Report;
 use super::{Stop, json, session};
 use crate::catalogue::cli as text;
-use crate::failure::Side;
+use crate::failure::{Failure, Side, Situation};
 use crate::remote::{CallError, Remote};
 
 /// Pages of unfinished uploads that may wait to be printed.
@@ -29,7 +29,15 @@ pub(super) async fn run(uploads: Uploads) -> Result<Code, Stop> {
     let remote = session::connect(&account, &uploads.link).await?;
     let mut report = Report::new(Some(&account), Side::Remote);
     if uploads.abort {
+        // Giving up is the same whether the upload is there or not, so that it may be repeated; a
+        // person who mistypes a number wants to know.
+        let there = unfinished(&remote).await?;
         for upload in ids {
+            if !there.iter().any(|unfinished| unfinished.upload == upload) {
+                let situation = Situation::NotFound(Side::Remote);
+                report.failure(&Failure::new(situation, text::upload(upload)));
+                continue;
+            }
             let aborted = remote.change(|change| AbortUpload { change, upload }).await;
             if let Err(error) = aborted {
                 report.failure(&error.about(text::upload(upload)));
@@ -53,8 +61,7 @@ fn read_ids(ids: &[OsString], aborts: bool) -> Result<Vec<UploadId>, Stop> {
     ids.iter().map(id).collect()
 }
 
-async fn list(remote: &Remote, as_json: bool) -> Result<(), Stop> {
-    let mut output = Output::standard();
+async fn unfinished(remote: &Remote) -> Result<Vec<Unfinished>, Failure> {
     let pages = remote.persist(|session| async move {
         let mut answers = session.stream(&ListUploads {}, PAGES).await?;
         let mut uploads = Vec::new();
@@ -63,7 +70,12 @@ async fn list(remote: &Remote, as_json: bool) -> Result<(), Stop> {
         }
         Ok::<_, CallError>(uploads)
     });
-    for upload in pages.await.map_err(|error| error.about(remote.account()))? {
+    pages.await.map_err(|error| error.about(remote.account()))
+}
+
+async fn list(remote: &Remote, as_json: bool) -> Result<(), Stop> {
+    let mut output = Output::standard();
+    for upload in unfinished(remote).await? {
         if as_json {
             output.line(&json::upload(&upload).to_string())?;
         } else {

@@ -37,6 +37,11 @@ static HELD: AtomicBool = AtomicBool::new(false);
 /// Told by a panic that took the terminal away.
 static LOST: Notify = Notify::const_new();
 
+/// Whether the screen is on the terminal now.
+pub fn is_on_screen() -> bool {
+    HELD.load(Ordering::SeqCst)
+}
+
 /// The terminal, held.
 pub(super) struct Screen {
     /// Never dropped: its own end writes to the terminal once more, after [`restore`], and panics if

@@ -250,6 +250,26 @@ fn an_interrupted_command_is_finished_by_repeating_it() {
     assert_eq!(fs::read(ada.home().join("big")).unwrap(), content);
 }
 
+/// The bars clear their lines when they go: what is said at the end stands after them.
+#[test]
+fn ctrl_c_on_a_terminal_says_how_to_go_on_below_the_bars() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    let here = TempDir::new().unwrap();
+    fs::write(here.path().join("big"), vec![1; 64 << 20]).unwrap();
+    let line = format!(
+        "trap : INT; cd {}; $SAMPAN put --limit 1MiB big {}; echo code $?",
+        here.path().display(),
+        ada.place("")
+    );
+    let mut terminal = OnTerminal::run(&ada.program, &line);
+    terminal.faces("67.11 MB");
+    terminal.types("\x03");
+    terminal.faces("code 130");
+    terminal.faces("same command again");
+    terminal.ends();
+}
+
 #[test]
 fn on_a_terminal_there_are_bars_and_a_question_about_a_conflict() {
     let server = TestServer::start();

@@ -239,6 +239,20 @@ fn without_a_terminal_on_standard_error_nothing_is_asked() {
     assert_eq!(seen.trim(), "code 5");
 }
 
+/// The screen takes signals itself; before it is there, nobody else would.
+#[test]
+fn ctrl_c_at_a_question_before_the_screen_ends_with_130() {
+    let program = Program::new();
+    let server = Handshakes::start(identity());
+    let line = format!("trap : INT; $SAMPAN {}; echo code $?", server.place());
+    let mut terminal = OnTerminal::run(&program, &line);
+    terminal.shows("[yes/no]");
+    terminal.types("\x03");
+    terminal.shows("code 130");
+    terminal.ends();
+    assert_eq!(pins(&program), None);
+}
+
 #[test]
 fn ctrl_c_at_the_password_ends_with_130_and_the_terminal_echoes_again() {
     let program = Program::new();

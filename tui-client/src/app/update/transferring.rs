@@ -124,8 +124,7 @@ pub(super) fn event(app: &mut App, event: Event, turn: &mut Turn) {
             app.moves.settled(*batch);
             app.stale = [true; 2];
             app.refreshed = None;
-            let (done, failed) = (summary.done + summary.unchanged, summary.failed);
-            app.say(text::batch_ended(done, summary.skipped, failed), turn.now);
+            app.say(text::batch_ended(summary), turn.now);
             connecting::ask_quota(app, turn);
         }
         _ => {}

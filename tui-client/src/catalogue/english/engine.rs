@@ -144,7 +144,7 @@ pub fn what_next(situation: &Situation, subject: &str, place: &str) -> Option<St
              unseen with --accept-new"
         }
         S::Exists(_) => {
-            "choose with --on-conflict overwrite, skip, newer or rename, or --overwrite"
+            "choose another name; `put` and `get` take --on-conflict, `mv` takes --overwrite"
         }
         S::NotEmpty(_) => "add -r to remove what is in it",
         S::KindDiffers(_) => "move one of them away, or choose another target",

@@ -7,7 +7,7 @@ use sampan_protocol::ByteSize;
 use super::grouped;
 use crate::app::changes::{Kind, Running};
 use crate::app::transfers::{Ended, Overall, State};
-use crate::transfer::Direction;
+use crate::transfer::{Direction, Summary};
 
 pub const RETRY_HINT: &str = " · w, then r, tries again";
 pub const ALL: &str = "All";
@@ -110,14 +110,18 @@ pub fn ended(ended: &Ended) -> String {
 }
 
 /// A batch ended.
-pub fn batch_ended(done: u64, skipped: u64, failed: u64) -> String {
-    let skipped = match skipped {
-        0 => String::new(),
-        skipped => format!(", {} skipped", grouped(skipped)),
-    };
-    match failed {
-        0 => format!("Done: {} across{skipped}.", grouped(done)),
-        _ => format!("{} across{skipped}, {} failed.", grouped(done), grouped(failed)),
+pub fn batch_ended(summary: &Summary) -> String {
+    let mut said = format!("{} across", grouped(summary.done));
+    for (count, word) in
+        [(summary.unchanged, "unchanged"), (summary.skipped, "skipped"), (summary.failed, FAILED)]
+    {
+        if count > 0 {
+            said.push_str(&format!(", {} {word}", grouped(count)));
+        }
+    }
+    match summary.failed {
+        0 => format!("Done: {said}."),
+        _ => format!("{said}."),
     }
 }
 
