@@ -111,14 +111,12 @@ pub fn ended(ended: &Ended) -> String {
 
 /// A batch ended.
 pub fn batch_ended(summary: &Summary) -> String {
-    let mut said = format!("{} across", grouped(summary.done));
-    for (count, word) in
-        [(summary.unchanged, "unchanged"), (summary.skipped, "skipped"), (summary.failed, FAILED)]
-    {
-        if count > 0 {
-            said.push_str(&format!(", {} {word}", grouped(count)));
-        }
-    }
+    let others =
+        [(summary.unchanged, "unchanged"), (summary.skipped, "skipped"), (summary.failed, FAILED)];
+    let others = others.into_iter().filter(|(count, _)| *count > 0);
+    let parts = std::iter::once((summary.done, "across")).chain(others);
+    let said: Vec<_> = parts.map(|(count, word)| format!("{} {word}", grouped(count))).collect();
+    let said = said.join(", ");
     match summary.failed {
         0 => format!("Done: {said}."),
         _ => format!("{said}."),
