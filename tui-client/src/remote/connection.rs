@@ -16,62 +16,32 @@
 //! Invariant: an answer goes only to the call of its number; what nobody waits for is dropped. Each
 //! queue is bounded, and a caller who does not read his answers holds up this connection only.
 
+mod liveness;
+
 use std::collections::HashMap;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sampan_protocol::message::{Empty, Goodbye, GoodbyeReason, Ping, Request};
+use sampan_protocol::message::{Empty, Goodbye, GoodbyeReason, Request};
 use sampan_protocol::transport::{FrameReader, FrameWriter, ReadError, WriteError};
 use sampan_protocol::wire::{Envelope, Flags, Op, decode_args, encode_args, encode_header};
 use sampan_protocol::{ErrorCode, Refusal, RequestId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+pub(super) use self::liveness::{Patience, SILENT_AFTER};
+use self::liveness::{Traffic, watch};
 use super::failed::CallError;
 
-/// Silence after which a connection counts as silent, though not yet as lost.
-pub(super) const SILENT_AFTER: Duration = Duration::from_secs(3);
 /// Frames that may wait for the writer.
 const QUEUED_FRAMES: usize = 32;
 /// Pings and answers to the server's that may wait for the writer.
 const URGENT_FRAMES: usize = 8;
-/// Bytes that the socket must take between two looks to count as a sign of life: more than pings
-/// have, which a socket takes also when the line is dead.
-const MUCH_SENT: u64 = 4 << 10;
 /// A goodbye is for politeness: no one waits longer for it.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
-
-/// How much silence is borne.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// After so much of it a ping is sent while somebody waits for an answer.
-    ping: Duration,
-    /// The same while nobody does.
-    idle: Duration,
-    /// A ping is waited for at least so long.
-    silent: Duration,
-    /// After so much of it the connection is given up.
-    dead: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        let ping = Duration::from_secs(1);
-        Self { ping, idle: ping, silent: SILENT_AFTER, dead: Duration::from_secs(10) }
-    }
-}
-
-impl Patience {
-    /// For a connection that may be idle for so long: often enough pinged for the tables of routers
-    /// between.
-    pub(super) fn of_idle(idle: Duration) -> Self {
-        let patience = Self::default();
-        Self { idle: idle.clamp(patience.ping, Duration::from_secs(15)), ..patience }
-    }
-}
 
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,27 +91,6 @@ struct Shared {
     close: watch::Sender<bool>,
 }
 
-/// What the socket has moved so far.
-struct Traffic {
-    received: Arc<AtomicU64>,
-    sent: Arc<AtomicU64>,
-    /// Both as they were at the last look.
-    seen: (u64, u64),
-}
-
-impl Traffic {
-    /// Whether something moved since the last look that shows a living peer.
-    fn moved(&mut self) -> bool {
-        let received = self.received.load(Ordering::Relaxed);
-        let sent = self.sent.load(Ordering::Relaxed);
-        let moved = received > self.seen.0 || sent >= self.seen.1 + MUCH_SENT;
-        if moved {
-            self.seen = (received, sent);
-        }
-        moved
-    }
-}
-
 /// How a connection is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Health {
@@ -166,13 +115,6 @@ impl Shared {
         let refused = Incoming { flags: Flags::REFUSAL, args, body: Bytes::new() };
         // A caller who has not taken its answers so far learns that there are no more.
         let _ = caller.try_send(refused);
-    }
-
-    /// Notes that bytes moved.
-    fn look_at(&self, traffic: &mut Traffic) {
-        if traffic.moved() {
-            self.health.send_modify(|health| health.heard = Instant::now());
-        }
     }
 
     fn forget(&self, id: u32) {
@@ -467,159 +409,5 @@ fn part_of(header: &Bytes, args: &[u8]) -> Bytes {
     if inside { header.slice_ref(args) } else { Bytes::copy_from_slice(args) }
 }
 
-/// Pings into silence; ends when the connection is dead.
-async fn watch(
-    shared: &Shared,
-    traffic: &mut Traffic,
-    urgent: &mpsc::Sender<Outgoing>,
-    bears: Patience,
-) -> Ended {
-    let mut health = shared.health.subscribe();
-    loop {
-        shared.look_at(traffic);
-        let heard = health.borrow_and_update().heard;
-        let waited_for = shared.pending().as_ref().is_some_and(|pending| !pending.is_empty());
-        let patience = if waited_for { bears.ping } else { bears.idle };
-        let quiet = heard.elapsed();
-        if quiet < patience {
-            // A request that begins meanwhile is noticed a second later at most.
-            tokio::time::sleep(patience.saturating_sub(quiet).min(bears.ping)).await;
-            continue;
-        }
-        if shared.delivering.load(Ordering::Relaxed) {
-            tokio::time::sleep(bears.ping).await;
-            continue;
-        }
-        match ping(shared, traffic, urgent, bears, heard + bears.dead).await {
-            Ok(()) => {}
-            Err(ended) => return ended,
-        }
-    }
-}
-
-/// Sends one ping and waits for any sign of life until `give_up`.
-async fn ping(
-    shared: &Shared,
-    traffic: &mut Traffic,
-    urgent: &mpsc::Sender<Outgoing>,
-    bears: Patience,
-    give_up: Instant,
-) -> Result<(), Ended> {
-    let (sender, mut answers) = mpsc::channel(1);
-    let id = shared.next_id.fetch_add(1, Ordering::Relaxed).max(1);
-    match shared.pending().as_mut() {
-        Some(pending) => drop(pending.insert(id, sender)),
-        None => return Err(Ended::Closed),
-    }
-    let sent = Instant::now();
-    // A ping has a fair chance, however long the silence before it was.
-    let mut give_up = give_up.max(sent + bears.silent);
-    let header = encode_header(RequestId(id), Op::PING, Flags::REQUEST, &Ping {});
-    let exchange = async {
-        let ping = Outgoing { id, header, body: Bytes::new() };
-        urgent.send(ping).await.map_err(|_| Ended::Closed)?;
-        answers.recv().await.ok_or(Ended::Closed)
-    };
-    let mut health = shared.health.subscribe();
-    let mut exchange = std::pin::pin!(exchange);
-    let mut looks = tokio::time::interval(bears.ping);
-    loop {
-        tokio::select! {
-            answered = &mut exchange => {
-                shared.forget(id);
-                answered?;
-                let round_trip = sent.elapsed();
-                shared.health.send_modify(|health| {
-                    let smoothed = health.round_trip.map_or(round_trip, |old| (old * 7 + round_trip) / 8);
-                    health.round_trip = Some(smoothed);
-                });
-                return Ok(());
-            }
-            _ = health.changed() => {
-                // Anything is a sign of life, though the ping's answer waits behind bulk.
-                give_up = give_up.max(health.borrow_and_update().heard + bears.dead);
-            }
-            _ = looks.tick() => shared.look_at(traffic),
-            () = tokio::time::sleep_until(give_up) => {
-                shared.forget(id);
-                if shared.delivering.load(Ordering::Relaxed) {
-                    return Ok(());
-                }
-                return Err(Ended::Dead);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use sampan_protocol::frame::FrameLimits;
-    use sampan_protocol::message::Stat;
-    use sampan_protocol::testing::secured_pair;
-    use sampan_protocol::{Name, RemotePath};
-
-    use super::*;
-
-    const HASTY: Patience = Patience {
-        ping: Duration::from_millis(50),
-        idle: Duration::from_millis(50),
-        silent: Duration::from_millis(100),
-        dead: Duration::from_millis(400),
-    };
-
-    /// A connection with a peer that answers nothing, and the task that drives it.
-    async fn to_a_mute(
-        patience: Patience,
-    ) -> (Session, tokio::task::JoinHandle<Ended>, FrameReader, FrameWriter) {
-        let (mut client, mut server) = secured_pair().await;
-        client.writer.set_limits(FrameLimits::AFTER_LOGIN);
-        server.reader.set_limits(FrameLimits::AFTER_LOGIN);
-        let (session, driver) = connection(client.reader, client.writer, patience);
-        (session, tokio::spawn(driver.run()), server.reader, server.writer)
-    }
-
-    /// The peer takes much longer over all of it than a silence may last, and says nothing; only
-    /// when it takes nothing any more is it dead.
-    #[tokio::test]
-    async fn a_slow_line_is_not_a_dead_one() {
-        let (session, driving, mut reader, _writer) = to_a_mute(HASTY).await;
-        let body = Bytes::from(vec![7; 1 << 20]);
-        let frames = 24;
-        let sending = tokio::spawn(async move {
-            let call = session.begin::<Ping>(1)?;
-            for _ in 0..frames {
-                call.send(&Ping {}, body.clone(), false).await?;
-            }
-            call.answers().next().await.map(drop)
-        });
-        let began = Instant::now();
-        let mut taken = 0;
-        let mut ticks = tokio::time::interval(HASTY.dead / 4);
-        while taken < frames {
-            ticks.tick().await;
-            let frame = reader.next().await.unwrap().expect("the line is slow, not dead");
-            taken += usize::from(!frame.body.is_empty());
-        }
-        assert!(began.elapsed() > 3 * HASTY.dead);
-        // Now it is silent: the reader is there, and takes nothing.
-        assert_eq!(driving.await.unwrap(), Ended::Dead);
-        assert!(matches!(sending.await.unwrap(), Err(CallError::Lost)));
-    }
-
-    #[tokio::test]
-    async fn a_frame_that_is_too_long_fails_its_own_call_only() {
-        let (session, _driving, mut reader, _writer) = to_a_mute(Patience::default()).await;
-        let name = Name::new(&[b'x'; 255]).unwrap();
-        let path = RemotePath::from_names(vec![name; 15]).unwrap();
-        let paths = vec![path; 300];
-        let long = sampan_protocol::message::StatMany { paths };
-        let Err(CallError::Refused(refusal)) = session.call(&long).await else {
-            panic!("a header over the limit must be refused");
-        };
-        assert_eq!(refusal.code, ErrorCode::LIMIT_EXCEEDED);
-        let asking = session.stream(&Stat { path: RemotePath::home() }, 1).await.unwrap();
-        let frame = reader.next().await.unwrap().unwrap();
-        assert_eq!(Envelope::decode(&frame.header).unwrap().op, Op::STAT);
-        drop(asking);
-    }
-}
+mod tests;
