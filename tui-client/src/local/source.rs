@@ -191,13 +191,12 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
-    use std::sync::atomic::{AtomicBool, Ordering};
 
     use sampan_protocol::block::root_of_row;
 
     use super::*;
     use crate::local::folder::AsOsStr;
-    use crate::local::testing::{at, fifo, name, odd_names};
+    use crate::local::testing::{Flipper, at, fifo, name, odd_names};
 
     fn refused(path: &Path, links: Links) -> Situation {
         Source::open(path, links).map(|_| ()).unwrap_err().situation
@@ -345,27 +344,18 @@ mod tests {
         fs::write(dir.path().join("file"), "content").unwrap();
         fifo(&dir.path().join("pipe"));
         let folder = Folder::open(dir.path()).unwrap();
-        let stop = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    let flags = rustix::fs::RenameFlags::EXCHANGE;
-                    rustix::fs::renameat_with(&folder, c"file", &folder, c"pipe", flags).unwrap();
+        let _flipper = Flipper::start(dir.path(), "file", "pipe");
+        let below = RemotePath::home().join(&name(b"file")).unwrap();
+        let (mut opened, mut refused) = (0, 0);
+        while (opened < 200 || refused < 200) && opened + refused < 1_000_000 {
+            match Source::open_below(&folder, &below, Links::Skip) {
+                Ok(source) => {
+                    assert_eq!(source.attributes().kind, EntryKind::File);
+                    opened += 1;
                 }
-            });
-            let below = RemotePath::home().join(&name(b"file")).unwrap();
-            let (mut opened, mut refused) = (0, 0);
-            while (opened < 200 || refused < 200) && opened + refused < 1_000_000 {
-                match Source::open_below(&folder, &below, Links::Skip) {
-                    Ok(source) => {
-                        assert_eq!(source.attributes().kind, EntryKind::File);
-                        opened += 1;
-                    }
-                    Err(_) => refused += 1,
-                }
+                Err(_) => refused += 1,
             }
-            stop.store(true, Ordering::Relaxed);
-            assert!(opened >= 200 && refused >= 200, "{opened} opened, {refused} refused");
-        });
+        }
+        assert!(opened >= 200 && refused >= 200, "{opened} opened, {refused} refused");
     }
 }

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sampan_protocol::{Name, RemotePath};
 
 /// A name of these bytes.
@@ -72,4 +76,36 @@ pub(super) fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, u32)> {
 pub(super) fn fifo(path: &Path) {
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+}
+
+/// Somebody who exchanges two names of a folder again and again, on a thread of their own.
+///
+/// Invariant: the thread ends with this value, however the test does; a test that waited for a
+/// condition that only it can bring about would hang instead of failing.
+pub(super) struct Flipper {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Flipper {
+    /// Flips while both names are there.
+    pub(super) fn start(folder: &Path, one: &str, other: &str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (one, other) = (folder.join(one), folder.join(other));
+        let told = Arc::clone(&stop);
+        let flip = move || renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE);
+        let thread =
+            std::thread::spawn(move || while !told.load(Ordering::Relaxed) && flip().is_ok() {});
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Flipper {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "the flipper panicked");
+        }
+    }
 }

@@ -2,7 +2,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::local::testing::{fifo, listed, odd_names};
+use crate::local::testing::{Flipper, fifo, listed, odd_names};
 use crate::local::{folder::AsOsStr, look};
 
 fn version(path: &Path) -> Version {
@@ -176,31 +176,26 @@ fn a_folder_that_somebody_keeps_swapping_never_leads_out_s8() {
             fs::write(tree.join("a").join(number.to_string()), "").unwrap();
         }
         symlink("../kept", tree.join("link")).unwrap();
-        let folder = Folder::open(&tree).unwrap();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let flags = rustix::fs::RenameFlags::EXCHANGE;
-                // Until one of the two is gone.
-                while rustix::fs::renameat_with(&folder, c"a", &folder, c"link", flags).is_ok() {}
-            });
-            let removed = remove(&tree, None, |_| true).unwrap();
-            let refused = removed.failures.iter().map(|failure| &failure.situation);
-            for situation in refused {
-                use Situation as S;
-                let expected = matches!(
-                    situation,
-                    S::TargetChanged(_)
-                        | S::IsALink(_)
-                        | S::IsAFolder(_)
-                        | S::NotAFolder(_)
-                        | S::NotFound(_)
-                        | S::NotEmpty(_)
-                );
-                assert!(expected, "{situation:?}");
-            }
-            // Whatever is left is ours, so that the other thread ends.
-            let _left = fs::remove_dir_all(&tree);
-        });
+        let flipper = Flipper::start(&tree, "a", "link");
+        let removed = remove(&tree, None, |_| true).unwrap();
+        drop(flipper);
+        for failure in &removed.failures {
+            use Situation as S;
+            let expected = matches!(
+                failure.situation,
+                S::TargetChanged(_)
+                    | S::IsALink(_)
+                    | S::IsAFolder(_)
+                    | S::NotAFolder(_)
+                    | S::NotFound(_)
+                    | S::NotEmpty(_)
+            );
+            assert!(expected, "{failure:?}");
+        }
+        assert_eq!(removed.failed == 0, !tree.exists(), "{removed:?}");
+        if tree.exists() {
+            fs::remove_dir_all(&tree).unwrap();
+        }
         assert_eq!(listed(&kept).len(), 50);
     }
 }
