@@ -187,7 +187,12 @@ impl App {
 
     /// Whether something would be interrupted by leaving.
     pub fn is_busy(&self) -> bool {
-        self.transfers.is_running() || !self.changes.is_empty() || !self.moves.is_empty()
+        self.transfers.is_running() || self.is_changing()
+    }
+
+    /// Whether something is being removed, renamed or moved.
+    pub fn is_changing(&self) -> bool {
+        !self.changes.is_empty() || !self.moves.is_empty()
     }
 
     /// A path with its host: what a question must name.

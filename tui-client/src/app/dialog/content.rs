@@ -4,7 +4,7 @@ use sampan_protocol::{Attributes, EntryKind};
 
 use super::{
     ConnectDialog, DeleteDialog, Dialog, FailuresDialog, IdentityDialog, NameDialog,
-    OverwriteDialog, Purpose, QuitDialog,
+    OverwriteDialog, Purpose,
 };
 use crate::app::{App, action};
 use crate::catalogue::screen as text;
@@ -48,7 +48,7 @@ impl Content {
             Dialog::Overwrite(dialog) => overwrite(dialog, app),
             Dialog::Delete(dialog) => delete(dialog, app),
             Dialog::Name(dialog) => name(dialog, app),
-            Dialog::Quit(dialog) => quit(dialog),
+            Dialog::Quit(_) => quit(app),
             Dialog::Stop(_) => stop(),
             Dialog::Help(_) => help(),
             Dialog::Failures(dialog) => failures(dialog, app),
@@ -141,12 +141,13 @@ fn name(dialog: &NameDialog, app: &App) -> Content {
     Content { title, blocks }
 }
 
-fn quit(dialog: &QuitDialog) -> Content {
+/// What would be interrupted now, which may be less than when the question came up.
+fn quit(app: &App) -> Content {
     let mut blocks = vec![Block::Strong(text::QUIT_QUESTION.to_owned())];
-    if dialog.transfers {
+    if app.transfers.is_running() {
         blocks.push(Block::Text(text::QUIT_TRANSFERS.to_owned()));
     }
-    if dialog.changes {
+    if app.is_changing() {
         blocks.push(Block::Text(text::QUIT_CHANGES.to_owned()));
     }
     Content { title: text::TITLE_QUIT, blocks }

@@ -38,7 +38,7 @@ pub enum Dialog {
     /// A name for a new folder, or a new name.
     Name(NameDialog),
     /// Shall the program end?
-    Quit(QuitDialog),
+    Quit(Form),
     /// Shall what runs be stopped?
     Stop(Form),
     /// Keys and what they do.
@@ -76,17 +76,6 @@ pub struct DeleteDialog {
     pub folder: Location,
     /// What shall go, as it was seen.
     pub items: Vec<Seen>,
-}
-
-/// Shall the program end?
-#[derive(Clone, Debug)]
-pub struct QuitDialog {
-    /// Buttons.
-    pub form: Form,
-    /// Transfers run.
-    pub transfers: bool,
-    /// Changes run.
-    pub changes: bool,
 }
 
 /// What did not work.
@@ -134,12 +123,11 @@ impl Dialog {
     }
 
     /// Shall the program end?
-    pub fn quit(transfers: bool, changes: bool) -> Self {
-        let form = Form::question(vec![
+    pub fn quit() -> Self {
+        Self::Quit(Form::question(vec![
             Button::new(text::LEAVE, Answer::Yes),
             Button::new(text::STAY, Answer::No),
-        ]);
-        Self::Quit(QuitDialog { form, transfers, changes })
+        ]))
     }
 
     /// Shall what runs be stopped?
@@ -169,9 +157,8 @@ impl Dialog {
             Self::Overwrite(dialog) => &dialog.form,
             Self::Delete(dialog) => &dialog.form,
             Self::Name(dialog) => &dialog.form,
-            Self::Quit(dialog) => &dialog.form,
             Self::Failures(dialog) => &dialog.form,
-            Self::Stop(form) | Self::Help(form) => form,
+            Self::Quit(form) | Self::Stop(form) | Self::Help(form) => form,
         }
     }
 
@@ -183,9 +170,8 @@ impl Dialog {
             Self::Overwrite(dialog) => &mut dialog.form,
             Self::Delete(dialog) => &mut dialog.form,
             Self::Name(dialog) => &mut dialog.form,
-            Self::Quit(dialog) => &mut dialog.form,
             Self::Failures(dialog) => &mut dialog.form,
-            Self::Stop(form) | Self::Help(form) => form,
+            Self::Quit(form) | Self::Stop(form) | Self::Help(form) => form,
         }
     }
 }

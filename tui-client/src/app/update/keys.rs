@@ -80,6 +80,5 @@ fn quit(app: &mut App, turn: &mut Turn) {
 }
 
 fn ask_to_quit(app: &mut App) {
-    let changes = !app.changes.is_empty() || !app.moves.is_empty();
-    app.dialogs.push(Dialog::quit(app.transfers.is_running(), changes));
+    app.dialogs.push(Dialog::quit());
 }

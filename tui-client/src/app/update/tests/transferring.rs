@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::app::changes::Change;
+use crate::app::dialog::content::{Block, Content};
 use crate::app::testing::name;
 use crate::failure::{Failure, Situation};
 use crate::transfer::{
@@ -128,6 +129,18 @@ fn leaving_asks_while_something_runs_and_not_before_or_after() {
     bench.taken();
     bench.press("F10");
     assert_eq!(bench.taken(), [Effect::Leave]);
+}
+
+#[test]
+fn the_question_about_leaving_tells_what_runs_now() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    bench.press("End F5");
+    let (batch, _) = submitted(&bench.taken());
+    bench.press("F10");
+    let running = Block::Text(crate::catalogue::screen::QUIT_TRANSFERS.to_owned());
+    assert!(Content::of(bench.dialog(), &bench.app).blocks.contains(&running));
+    bench.event(summary(batch));
+    assert!(!Content::of(bench.dialog(), &bench.app).blocks.contains(&running));
 }
 
 #[test]
