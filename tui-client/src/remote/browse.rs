@@ -166,8 +166,8 @@ impl Remote {
             })
             .await;
         renamed.map_err(|error| {
-            let about_target = error.is(ErrorCode::EXISTS) || error.is(ErrorCode::NOT_A_FOLDER);
-            error.about(self.show(if about_target { to } else { from }))
+            let subject = if error.path() == Some(to) { to } else { from };
+            error.about(self.show(subject))
         })
     }
 

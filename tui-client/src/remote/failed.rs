@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sampan_protocol::escape::escaped_text;
 use sampan_protocol::transport::ConnectError;
-use sampan_protocol::{ErrorCode, Refusal};
+use sampan_protocol::{ErrorCode, Refusal, RemotePath};
 
 use crate::failure::{Failure, Side, Situation};
 
@@ -37,6 +37,14 @@ impl CallError {
     /// Whether it is this refusal.
     pub fn is(&self, code: ErrorCode) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.code == code)
+    }
+
+    /// Which of the request's paths it is about, if the server said so.
+    pub fn path(&self) -> Option<&RemotePath> {
+        match self {
+            Self::Refused(refusal) => refusal.path.as_ref(),
+            Self::Lost | Self::Malformed(_) | Self::Down(_) => None,
+        }
     }
 }
 

@@ -64,6 +64,8 @@ fn folders_are_made_listed_moved_and_removed() {
     run(&["mv"], &["a", "docs", "nowhere"]).failed(7, &["nowhere"]);
     run(&["mv"], &["a", "nowhere/"]).failed(7, &["nowhere"]);
     run(&["mv"], &["missing", "docs/"]).failed(7, &["missing"]);
+    run(&["mv"], &["docs/y.txt", "nowhere/y.txt"]).failed(7, &["nowhere/y.txt"]);
+    run(&["mv"], &["docs/y.txt", "docs/y.txt/z"]).failed(7, &["docs/y.txt/z"]);
     run(&["mv"], &["a", "a/b/inside"]).failed(7, &["inside itself"]);
 
     run(&["rm"], &["a"]).failed(1, &["not empty", "-r"]);
