@@ -2,96 +2,184 @@
 //! nothing, asks them nothing, and says what is wrong.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sampan_protocol::RequestId;
-use sampan_protocol::limits::PROTOCOL_VERSION;
+use sampan_client::address::Place;
+use sampan_client::state::State;
 use sampan_protocol::message::{
-    Durability, Hello, HelloAnswer, HelloBody, Limits, Op, Request, ScramAnswer, ScramProof,
-    Welcome,
+    Durability, Hello, HelloAnswer, Limits, List, Request, ScramAnswer, ScramProof, Welcome,
 };
 use sampan_protocol::scram::{HelloHash, ServerLogin, Verifier};
-use sampan_protocol::testing::identity;
-use sampan_protocol::transport::{Acceptor, Secured};
-use sampan_protocol::wire::{Envelope, Flags, decode_args, encode_header};
-use serde::Serialize;
+use sampan_protocol::testing::{Received, ScriptedPeer, identity};
+use sampan_protocol::transport::Acceptor;
+use sampan_protocol::wire::{Flags, Op};
+use sampan_protocol::{ErrorCode, PROTOCOL_VERSION, Refusal};
 use serde_bytes::ByteBuf;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::program::{Ended, Program};
+use crate::server::PASSWORD;
 
-const ITERATIONS: u32 = 600_000;
+/// Connections of one program that may be open or waiting.
+const CONNECTIONS: usize = 64;
 
-/// What the server does wrong.
-#[derive(Clone, Copy, Debug)]
-enum Lie {
-    /// It lets everybody in, with a proof that it made up.
-    Proof,
-    /// It asks for so much or so little work on the password.
-    Iterations(u32),
-    /// Its challenge is of another login.
-    Nonce,
-    /// It greets as if the login were over.
-    Welcome,
-}
-
-/// A lying server, and how many frames it was sent after it had lied.
+/// A server that shakes hands in order and then follows a script with each connection.
+///
+/// Whoever uses one asks for its [`end`](Self::end): what the scripts assert counts only then.
 struct Impostor {
     port: u16,
-    heard: Arc<AtomicUsize>,
-    _runtime: tokio::runtime::Runtime,
+    talks: mpsc::Receiver<JoinHandle<()>>,
+    runtime: Runtime,
 }
 
 impl Impostor {
-    fn start(lie: Lie) -> Self {
-        let acceptor = Acceptor::new(identity()).unwrap();
+    fn start<F>(talk: impl Fn(ScriptedPeer) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let heard = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&heard);
+        let acceptor = Arc::new(Acceptor::new(identity()).unwrap());
+        let talk = Arc::new(talk);
+        let (started, talks) = mpsc::channel(CONNECTIONS);
         runtime.spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                let Ok(secured) = acceptor.accept(tcp).await else { continue };
-                let Some(mut secured) = lie.tell(secured).await else { continue };
-                while let Ok(Some(_)) = secured.reader.next().await {
-                    counter.fetch_add(1, Ordering::SeqCst);
+                let (acceptor, talk) = (Arc::clone(&acceptor), Arc::clone(&talk));
+                let met = tokio::spawn(async move {
+                    let secured = acceptor.accept(tcp).await.unwrap();
+                    talk(ScriptedPeer::new(secured)).await;
+                });
+                if started.send(met).await.is_err() {
+                    return;
                 }
             }
         });
-        Self { port, heard, _runtime: runtime }
+        Self { port, talks, runtime }
     }
 
-    fn is_visited(&self) -> Ended {
+    fn place(&self) -> String {
+        format!("sampan://ada@127.0.0.1:{}/", self.port)
+    }
+
+    /// `ls` with a password, by a program that trusts this server.
+    fn meet(self) -> Ended {
         let program = Program::new();
-        let place = format!("sampan://ada@127.0.0.1:{}/", self.port);
-        let mut command = program.command(["ls", "--accept-new", &place]);
-        Ended::of(command.env("SAMPAN_PASSWORD", "secret").output().unwrap())
+        let fingerprint = identity().fingerprint().to_string();
+        let mut command = program.command(["ls", "--fingerprint", &fingerprint, &self.place()]);
+        let ended = Ended::of(command.env("SAMPAN_PASSWORD", PASSWORD).output().unwrap());
+        self.end(&ended);
+        ended
+    }
+
+    /// Sees every script to its end, once the program is gone.
+    fn end(mut self, ended: &Ended) {
+        let mut met = 0;
+        while let Ok(talk) = self.talks.try_recv() {
+            self.runtime.block_on(talk).unwrap();
+            met += 1;
+        }
+        assert!(met > 0, "nobody came: {ended:?}");
     }
 }
 
-impl Lie {
-    /// Plays the server's part up to the lie.
-    async fn tell(self, mut secured: Secured) -> Option<Secured> {
-        let hello: Hello = hear(&mut secured).await?;
-        let body: HelloBody = decode_args(&hello.hello).unwrap();
-        assert_eq!((body.user.as_str(), hello.key), ("ada", None));
-        if matches!(self, Self::Welcome) {
-            let answer = HelloAnswer {
-                version: PROTOCOL_VERSION,
-                challenge: None,
-                welcome: Some(welcome()),
-            };
-            say::<Hello>(&mut secured, 1, &answer).await;
-            return Some(secured);
+/// An impostor that refuses every hello.
+fn refusing(refusal: &Refusal) -> Impostor {
+    let refusal = refusal.clone();
+    Impostor::start(move |mut peer| {
+        let refusal = refusal.clone();
+        async move {
+            let hello: Received<Hello> = peer.expect(Op::HELLO).await;
+            peer.send(hello.id, Op::HELLO, Flags::REFUSAL, &refusal, &[]).await;
+            peer.expect_end().await;
         }
-        let login = ServerLogin::start(&hello.scram.unwrap(), HelloHash::of(&hello.hello)).unwrap();
+    })
+}
+
+#[test]
+fn frames_that_are_none_end_with_3() {
+    let too_long = vec![0x81; 8192];
+    for header in [too_long, b"\xc1 HTTP/1.1 400".to_vec(), Vec::new()] {
+        let header = Arc::new(header);
+        let impostor = Impostor::start(move |mut peer| {
+            let header = Arc::clone(&header);
+            async move {
+                peer.receive().await;
+                peer.send_raw(&header, &[]).await;
+                peer.expect_end().await;
+            }
+        });
+        impostor.meet().failed(3, &["not a Sampan server", "check the port"]);
+    }
+}
+
+#[test]
+fn a_server_that_hangs_up_during_the_login_ends_with_3() {
+    let impostor = Impostor::start(|mut peer| async move {
+        peer.receive().await;
+        peer.close().await;
+    });
+    impostor.meet().failed(3, &["closed the connection during the login", "check the network"]);
+}
+
+#[test]
+fn another_version_ends_with_3() {
+    let refusal = Refusal::new(ErrorCode::VERSION_UNSUPPORTED, "this server speaks version 9");
+    refusing(&refusal).meet().failed(3, &["another version", "speaks version 9", "up to date"]);
+}
+
+/// HARDENING S2: what a server says cannot drive the terminal.
+#[test]
+fn s2_a_busy_server_ends_with_3_and_says_when_to_come_again() {
+    let mut refusal = Refusal::new(ErrorCode::BUSY, "too many \x1b[2J\nconnections");
+    refusing(&refusal).meet().failed(3, &["takes no login now: too many \\x1b[2J", "later"]);
+    refusal.retry_after_ms = Some(4001);
+    refusing(&refusal).meet().failed(3, &["try again in 5 s"]);
+}
+
+fn welcome() -> Welcome {
+    Welcome {
+        account: "ada".to_owned(),
+        agent: "impostor/1".to_owned(),
+        durability: Durability::Full,
+        limits: Limits {
+            header_bytes: 1 << 20,
+            body_bytes: 1 << 20,
+            requests: 8,
+            connections: 8,
+            pack_members: 8,
+            pack_bytes: 1 << 20,
+            idle_seconds: 60,
+        },
+    }
+}
+
+/// What a server does wrong that does not know the password.
+#[derive(Clone, Copy, Debug)]
+enum Lie {
+    /// It lets everybody in, with a proof that it made up.
+    Proof,
+    /// It asks for so much or so little work on the password: little, to guess it from the answer.
+    Iterations(u32),
+    /// Its challenge is of another login.
+    Nonce,
+}
+
+impl Lie {
+    /// Plays the server's part up to the lie, after which nothing may come.
+    async fn tell(self, mut peer: ScriptedPeer) {
+        let hello: Received<Hello> = peer.expect(Op::HELLO).await;
+        let first = hello.args.scram.expect("it logs in by password");
+        let login = ServerLogin::start(&first, HelloHash::of(&hello.args.hello)).unwrap();
         let iterations = match self {
             Self::Iterations(iterations) => iterations,
-            _ => ITERATIONS,
+            Self::Proof | Self::Nonce => 600_000,
         };
         let verifier = Verifier::made_up(&[7; 32], "ada", iterations);
         let (_, mut challenge) = login.challenge(verifier, [9; _]);
@@ -99,67 +187,58 @@ impl Lie {
             // The first letter of `r=…`, which the client has chosen.
             challenge[2] = if challenge[2] == b'A' { b'B' } else { b'A' };
         }
-        let answer = HelloAnswer {
-            version: PROTOCOL_VERSION,
-            challenge: Some(ByteBuf::from(challenge)),
-            welcome: None,
-        };
-        say::<Hello>(&mut secured, 1, &answer).await;
+        let challenge = Some(ByteBuf::from(challenge));
+        let answer = HelloAnswer { version: PROTOCOL_VERSION, challenge, welcome: None };
+        peer.send(hello.id, Op::HELLO, Flags::LAST_ANSWER, &answer, &[]).await;
         if matches!(self, Self::Proof) {
-            hear::<ScramProof>(&mut secured).await?;
+            let proof: Received<ScramProof> = peer.expect(Op::SCRAM_PROOF).await;
             let made_up = b"v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_vec();
             let answer = ScramAnswer { server_final: ByteBuf::from(made_up), welcome: welcome() };
-            say::<ScramProof>(&mut secured, 2, &answer).await;
+            peer.send(proof.id, Op::SCRAM_PROOF, Flags::LAST_ANSWER, &answer, &[]).await;
         }
-        Some(secured)
+        assert_eq!(peer.expect_end().await, 0, "it proved or asked something: {self:?}");
     }
-}
-
-fn welcome() -> Welcome {
-    let limits = Limits {
-        header_bytes: 1 << 16,
-        body_bytes: 1 << 20,
-        requests: 64,
-        connections: 8,
-        pack_members: 512,
-        pack_bytes: 8 << 20,
-        idle_seconds: 60,
-    };
-    Welcome {
-        account: "ada".to_owned(),
-        agent: "impostor/1".to_owned(),
-        durability: Durability::Full,
-        limits,
-    }
-}
-
-async fn hear<R: Request + serde::de::DeserializeOwned>(secured: &mut Secured) -> Option<R> {
-    let frame = secured.reader.next().await.ok()??;
-    let envelope = Envelope::decode(&frame.header).unwrap();
-    assert_eq!(envelope.op, R::OP);
-    Some(decode_args(envelope.args).unwrap())
-}
-
-async fn say<R: Request<Answer: Serialize>>(secured: &mut Secured, id: u32, answer: &R::Answer) {
-    let op: Op = R::OP;
-    let header = encode_header(RequestId(id), op, Flags::LAST_ANSWER, answer);
-    secured.writer.send(&header, &[]).await.unwrap();
-    secured.writer.flush().await.unwrap();
 }
 
 #[test]
 fn s19_a_server_without_the_right_proof_is_left_with_5_before_any_request() {
-    for lie in [Lie::Proof, Lie::Nonce, Lie::Iterations(1), Lie::Iterations(u32::MAX)] {
-        let impostor = Impostor::start(lie);
-        let ended = impostor.is_visited();
-        ended.failed(5, &["did not prove", "another machine"]);
-        assert_eq!(impostor.heard.load(Ordering::SeqCst), 0, "{lie:?}");
+    let iterations = [1, 4096, u32::MAX].map(Lie::Iterations);
+    for lie in [Lie::Proof, Lie::Nonce].into_iter().chain(iterations) {
+        let ended = Impostor::start(move |peer| lie.tell(peer)).meet();
+        ended.failed(5, &["did not prove", "another machine", "do not go on"]);
     }
 }
 
 #[test]
 fn s19_a_welcome_without_any_proof_is_worth_nothing() {
-    let impostor = Impostor::start(Lie::Welcome);
-    impostor.is_visited().failed(3, &["not a Sampan server"]);
-    assert_eq!(impostor.heard.load(Ordering::SeqCst), 0);
+    let impostor = Impostor::start(|mut peer| async move {
+        let hello: Received<Hello> = peer.expect(Op::HELLO).await;
+        let welcome = Some(welcome());
+        let answer = HelloAnswer { version: PROTOCOL_VERSION, challenge: None, welcome };
+        peer.send(hello.id, Op::HELLO, Flags::LAST_ANSWER, &answer, &[]).await;
+        assert_eq!(peer.expect_end().await, 0, "it asked something");
+    });
+    impostor.meet().failed(3, &["not a Sampan server"]);
+}
+
+/// A program that logs in by a key has no login to find garbage in: it comes with an answer.
+#[test]
+fn garbage_after_the_login_is_a_lost_link_and_ends_with_3() {
+    let impostor = Impostor::start(|mut peer| async move {
+        let hello: Received<Hello> = peer.expect(Op::HELLO).await;
+        let welcome = Some(welcome());
+        let answer = HelloAnswer { version: PROTOCOL_VERSION, challenge: None, welcome };
+        peer.send(hello.id, Op::HELLO, Flags::LAST_ANSWER, &answer, &[]).await;
+        peer.expect::<List>(List::OP).await;
+        peer.send_raw(b"\xc1\xc1\xc1", b"").await;
+        peer.expect_end().await;
+    });
+    let program = Program::new();
+    let account = Place::parse(impostor.place().as_ref(), None).unwrap().account;
+    State::under(program.home()).store_login_key(&account, &[1; 32]).unwrap();
+    let fingerprint = identity().fingerprint().to_string();
+    let arguments = ["ls", "--retry-for", "0", "--fingerprint", &fingerprint, &impostor.place()];
+    let ended = program.run(arguments);
+    impostor.end(&ended);
+    ended.failed(3, &["link was lost", "--retry-for"]);
 }

@@ -1,191 +1,19 @@
-//! What bad input and bad servers get, each by the real program: its exit code, and a line that says
-//! what happened, to what, and what to do next. First contact has its own in `contact`, links and
-//! hostile names theirs in `commands` and `carry`, real full disks theirs in `system`.
+//! What bad input gets, by the real program: its exit code, and a line that says what happened, to
+//! what, and what to do next. First contact has its own in `contact`, servers that lie theirs in
+//! `impostor`, links and hostile names theirs in `commands` and `carry`, real full disks theirs in
+//! `system`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
 
-use sampan_client::address::Place;
-use sampan_client::state::State;
-use sampan_protocol::message::{
-    Durability, Hello, HelloAnswer, Limits, List, Request, ScramAnswer, ScramProof, Welcome,
-};
-use sampan_protocol::scram::{Challenge, HelloHash, ServerLogin, Verifier};
-use sampan_protocol::testing::{Received, ScriptedPeer, identity};
-use sampan_protocol::transport::Acceptor;
-use sampan_protocol::wire::{Flags, Op};
-use sampan_protocol::{ErrorCode, PROTOCOL_VERSION, Refusal};
 use sampan_server::config::Settings;
 use sampan_server::store::QuotaLimits;
-use serde_bytes::ByteBuf;
 use tempfile::TempDir;
 
 use crate::commands::rerun_unprivileged;
 use crate::program::{Ended, Program};
 use crate::server::{PASSWORD, TestServer, User};
-
-/// A server that shakes hands in order and then follows a script with each connection.
-struct Impostor {
-    port: u16,
-    _runtime: tokio::runtime::Runtime,
-}
-
-impl Impostor {
-    fn start<F>(talk: impl Fn(ScriptedPeer) -> F + Send + 'static) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let acceptor = Acceptor::new(identity()).unwrap();
-        runtime.spawn(async move {
-            while let Ok((tcp, _)) = listener.accept().await {
-                let secured = acceptor.accept(tcp).await.unwrap();
-                tokio::spawn(talk(ScriptedPeer::new(secured)));
-            }
-        });
-        Self { port, _runtime: runtime }
-    }
-
-    fn place(&self) -> String {
-        format!("sampan://ada@127.0.0.1:{}/", self.port)
-    }
-
-    /// `ls` with a password, by a program that trusts this server.
-    fn meet(&self) -> Ended {
-        let program = Program::new();
-        let fingerprint = identity().fingerprint().to_string();
-        let mut command = program.command(["ls", "--fingerprint", &fingerprint, &self.place()]);
-        Ended::of(command.env("SAMPAN_PASSWORD", PASSWORD).output().unwrap())
-    }
-}
-
-/// An impostor that refuses every hello.
-fn refusing(refusal: &Refusal) -> Impostor {
-    let refusal = refusal.clone();
-    Impostor::start(move |mut peer| {
-        let refusal = refusal.clone();
-        async move {
-            let hello: Received<Hello> = peer.expect(Op::HELLO).await;
-            peer.send(hello.id, Op::HELLO, Flags::REFUSAL, &refusal, &[]).await;
-            peer.expect_end().await;
-        }
-    })
-}
-
-#[test]
-fn frames_that_are_none_end_with_3() {
-    let too_long = vec![0x81; 8192];
-    for header in [too_long, b"\xc1 HTTP/1.1 400".to_vec(), Vec::new()] {
-        let header = Arc::new(header);
-        let impostor = Impostor::start(move |mut peer| {
-            let header = Arc::clone(&header);
-            async move {
-                peer.receive().await;
-                peer.send_raw(&header, &[]).await;
-                peer.expect_end().await;
-            }
-        });
-        impostor.meet().failed(3, &["not a Sampan server", "check the port"]);
-    }
-}
-
-#[test]
-fn a_server_that_hangs_up_during_the_login_ends_with_3() {
-    let impostor = Impostor::start(|mut peer| async move {
-        peer.receive().await;
-        peer.close().await;
-    });
-    impostor.meet().failed(3, &["closed the connection during the login", "check the network"]);
-}
-
-#[test]
-fn another_version_ends_with_3() {
-    let refusal = Refusal::new(ErrorCode::VERSION_UNSUPPORTED, "this server speaks version 9");
-    refusing(&refusal).meet().failed(3, &["another version", "speaks version 9", "up to date"]);
-}
-
-/// HARDENING S2: what a server says cannot drive the terminal.
-#[test]
-fn s2_a_busy_server_ends_with_3_and_says_when_to_come_again() {
-    let mut refusal = Refusal::new(ErrorCode::BUSY, "too many \x1b[2J\nconnections");
-    refusing(&refusal).meet().failed(3, &["takes no login now: too many \\x1b[2J", "later"]);
-    refusal.retry_after_ms = Some(4001);
-    refusing(&refusal).meet().failed(3, &["try again in 5 s"]);
-}
-
-fn welcome() -> Welcome {
-    Welcome {
-        account: "ada".to_owned(),
-        agent: "impostor".to_owned(),
-        durability: Durability::Full,
-        limits: Limits {
-            header_bytes: 1 << 20,
-            body_bytes: 1 << 20,
-            requests: 8,
-            connections: 8,
-            pack_members: 8,
-            pack_bytes: 1 << 20,
-            idle_seconds: 60,
-        },
-    }
-}
-
-/// HARDENING S19: a server that does not know the password is found out, and so is one that asks
-/// for a cheap proof, to guess the password from it.
-#[test]
-fn s19_a_server_that_proves_nothing_ends_with_5() {
-    for iterations in [4096, 600_000] {
-        let impostor = Impostor::start(move |mut peer| async move {
-            let hello: Received<Hello> = peer.expect(Op::HELLO).await;
-            let first = hello.args.scram.expect("it logs in by password");
-            let login = ServerLogin::start(&first, HelloHash::of(&hello.args.hello)).unwrap();
-            let challenge = Challenge { salt: [3; 16], iterations };
-            let verifier = Verifier::from_parts(challenge, [1; 32], [2; 32]);
-            let (_, challenge) = login.challenge(verifier, [5; 18]);
-            let challenge = Some(ByteBuf::from(challenge));
-            let answer = HelloAnswer { version: PROTOCOL_VERSION, challenge, welcome: None };
-            peer.send(hello.id, Op::HELLO, Flags::LAST_ANSWER, &answer, &[]).await;
-            if iterations < 600_000 {
-                assert_eq!(peer.expect_end().await, 0, "it proved something");
-                return;
-            }
-            let proof: Received<ScramProof> = peer.expect(Op::SCRAM_PROOF).await;
-            let made_up = b"v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_vec();
-            let answer = ScramAnswer { server_final: ByteBuf::from(made_up), welcome: welcome() };
-            peer.send(proof.id, Op::SCRAM_PROOF, Flags::LAST_ANSWER, &answer, &[]).await;
-            peer.expect_end().await;
-        });
-        impostor.meet().failed(5, &["did not prove", "do not go on"]);
-    }
-}
-
-/// A program that logs in by a key has no login to find garbage in: it comes with an answer.
-#[test]
-fn garbage_after_the_login_is_a_lost_link_and_ends_with_3() {
-    let impostor = Impostor::start(|mut peer| async move {
-        let hello: Received<Hello> = peer.expect(Op::HELLO).await;
-        let welcome = Some(welcome());
-        let answer = HelloAnswer { version: PROTOCOL_VERSION, challenge: None, welcome };
-        peer.send(hello.id, Op::HELLO, Flags::LAST_ANSWER, &answer, &[]).await;
-        peer.expect::<List>(List::OP).await;
-        peer.send_raw(b"\xc1\xc1\xc1", b"").await;
-        peer.expect_end().await;
-    });
-    let program = Program::new();
-    let account = Place::parse(impostor.place().as_ref(), None).unwrap().account;
-    State::under(program.home()).store_login_key(&account, &[1; 32]).unwrap();
-    let fingerprint = identity().fingerprint().to_string();
-    let arguments = ["ls", "--retry-for", "0", "--fingerprint", &fingerprint, &impostor.place()];
-    program.run(arguments).failed(3, &["link was lost", "--retry-for"]);
-}
 
 fn with_password(user: &User<'_>, password: &str) -> Ended {
     let mut command = user.program.command(["ls", &user.place("")]);
