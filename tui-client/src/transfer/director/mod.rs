@@ -18,6 +18,7 @@ mod fits;
 mod folders;
 mod jobs;
 mod places;
+mod planning;
 mod running;
 mod written;
 
@@ -25,7 +26,6 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sampan_protocol::limits::{MAX_PACK_BYTES, MAX_PACK_MEMBERS};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -36,12 +36,10 @@ use self::jobs::{JobEnd, Work};
 use self::running::Running;
 use self::written::{Record, Written};
 use super::command::{Batch, BatchId, Command, ItemId};
-use super::decide::Replace;
 use super::event::{Event, Outcome};
 use super::item::{FilePlan, Settled};
 use super::job::Context;
-use super::plan::{PlanId, PlanStep, STEPS, Steps, Target, plan};
-use super::upload::PackMember;
+use super::plan::{PlanId, PlanStep, STEPS, Steps, Target};
 use crate::place::Location;
 use crate::state::Journal;
 
@@ -53,8 +51,6 @@ const HOLD: Duration = Duration::from_secs(1);
 const WAITING_EVENTS: usize = 4096;
 /// Work that may wait before plans are held.
 const WAITING_WORK: usize = 8192;
-/// Bytes of a pack while there is a limit on the pace.
-const PACED_PACK_BYTES: u64 = 1 << 20;
 /// Jobs at once, at least; more lanes take more.
 const FEWEST_JOBS: usize = 4;
 
@@ -255,88 +251,9 @@ impl Director {
         self.open_plan(id)
     }
 
-    /// The journal has it.
-    fn begin(&mut self, id: PlanId, batch: Batch) {
-        let Some(state) = self.batches.get_mut(&id.batch) else { return };
-        state.is_written = true;
-        let plan = plan(Arc::clone(&self.context), id, batch, self.step_sender.clone());
-        self.run_plan(id, plan);
-    }
-
-    /// A batch has one more plan, and is not planned before that has ended.
-    fn open_plan(&mut self, id: BatchId) -> Option<PlanId> {
-        let batch = self.batches.get_mut(&id)?;
-        self.last_plan += 1;
-        batch.plans.insert(self.last_plan, None);
-        Some(PlanId { batch: id, number: self.last_plan })
-    }
-
-    /// Runs a plan that was opened, unless it was stopped meanwhile.
-    fn run_plan(&mut self, id: PlanId, plan: impl Future<Output = ()> + Send + 'static) {
-        let batch = self.batches.get_mut(&id.batch);
-        if let Some(open) = batch.and_then(|batch| batch.plans.get_mut(&id.number)) {
-            *open = Some(self.plans.spawn(plan));
-        }
-    }
-
     fn pause(&mut self, paused: bool) {
         self.paused = paused;
         self.context.paused.send_replace(paused);
-    }
-
-    fn step(&mut self, PlanId { batch: id, number }: PlanId, step: PlanStep) {
-        let Some(batch) = self.batches.get_mut(&id) else { return };
-        if !batch.plans.contains_key(&number) {
-            return;
-        }
-        match step {
-            PlanStep::File(plan) => self.ready(id, plan),
-            PlanStep::Folder(folder) => {
-                batch.totals.folders += 1;
-                if folder.existed.is_none() {
-                    batch.touch(&folder.to());
-                    if batch.is_upload {
-                        batch.pack(PackMember::Folder(folder.clone()));
-                    }
-                }
-                batch.folders.push(folder);
-                self.cut_pack_if_full(id);
-            }
-            PlanStep::Settled(settled) => {
-                let item = self.next_item();
-                self.finished(id, item, settled);
-            }
-            PlanStep::Conflict(plan, target) => self.conflict(id, plan, target),
-            PlanStep::Ended(result) => {
-                batch.plans.remove(&number);
-                batch.totals_told = true;
-                let (totals, complete) = (batch.totals, batch.is_planned());
-                let to = batch.target.clone();
-                let from = batch.first_source.clone();
-                self.outbox.push_back(Event::Planned { batch: id, totals, complete });
-                if let Err(failure) = result {
-                    let item = self.next_item();
-                    let outcome = Outcome::Failed(failure);
-                    self.finished(id, item, Settled { from, to, source: None, outcome });
-                }
-            }
-        }
-    }
-
-    /// A file that is decided: small ones are gathered.
-    fn ready(&mut self, id: BatchId, plan: FilePlan) {
-        let Some(plan) = self.enter(id, plan) else { return };
-        let Some(batch) = self.batches.get_mut(&id) else { return };
-        batch.totals.files += 1;
-        batch.totals.bytes += plan.source.size;
-        batch.totals_told = false;
-        let small = plan.source.size <= sampan_protocol::limits::MAX_PACK_MEMBER_BYTES;
-        if small && plan.replace != Replace::KeepBoth {
-            batch.pack(PackMember::File(plan));
-            self.cut_pack_if_full(id);
-        } else {
-            self.push_work(id, Work::File(plan));
-        }
     }
 
     fn push_work(&mut self, id: BatchId, work: Work) {
@@ -349,29 +266,6 @@ impl Director {
             self.queue.push_back((item, id, work));
         } else {
             batch.held.push_back((item, work));
-        }
-    }
-
-    fn cut_pack_if_full(&mut self, id: BatchId) {
-        let limits = self.context.remote.limits();
-        let members = usize::try_from(limits.pack_members).unwrap_or(usize::MAX);
-        let (members, bytes) =
-            (members.clamp(1, MAX_PACK_MEMBERS), limits.pack_bytes.min(MAX_PACK_BYTES));
-        // Under a limit, small packs keep the pace even.
-        let bytes =
-            if self.context.pace.is_limited() { bytes.min(PACED_PACK_BYTES) } else { bytes };
-        let Some(batch) = self.batches.get_mut(&id) else { return };
-        if batch.is_pack_full(members, bytes) {
-            self.cut_pack(id);
-        }
-    }
-
-    /// What is gathered becomes work.
-    fn cut_pack(&mut self, id: BatchId) {
-        let Some(batch) = self.batches.get_mut(&id) else { return };
-        let members = batch.take_pack();
-        if !members.is_empty() {
-            self.push_work(id, Work::Pack(members));
         }
     }
 
