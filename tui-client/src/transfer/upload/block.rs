@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use sampan_protocol::block::BlockIndex;
 use sampan_protocol::limits::PIECE_BYTES;
 use sampan_protocol::message::{UploadOpened, WriteBlock};
@@ -148,23 +149,26 @@ impl Sending<'_> {
         let wanted: Vec<u64> = stripe.filter(|block| !self.rows.is_across(*block)).collect();
         let mut blocks =
             futures_util::stream::iter(wanted).map(|block| self.read(block)).buffered(READ_AHEAD);
-        let mut in_flight = VecDeque::new();
-        while let Some(read) = blocks.next().await {
-            let read = read?;
-            if self.rows.note_ours(read.block, read.hash) {
-                // Staged by an earlier run, and the same.
-                continue;
-            }
-            self.control.gate().await;
-            in_flight.push_back(self.send(session, read).await?);
-            if in_flight.len() >= IN_FLIGHT
-                && let Some(oldest) = in_flight.pop_front()
-            {
-                self.settle(oldest).await?;
+        let mut unanswered = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                biased;
+                // As soon as they come: what is known to be across is what the gauge shows.
+                Some(settled) = unanswered.next() => settled?,
+                read = blocks.next(), if unanswered.len() < IN_FLIGHT => {
+                    let Some(read) = read else { break };
+                    let read = read?;
+                    if self.rows.note_ours(read.block, read.hash) {
+                        // Staged by an earlier run, and the same.
+                        continue;
+                    }
+                    self.control.gate().await;
+                    unanswered.push(self.settle(self.send(session, read).await?));
+                }
             }
         }
-        for sent in in_flight {
-            self.settle(sent).await?;
+        while let Some(settled) = unanswered.next().await {
+            settled?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! A link that can be cut or held, between a client and a server on this machine.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,6 +21,7 @@ pub(crate) struct Proxy {
     pub(crate) port: u16,
     way: Arc<watch::Sender<Way>>,
     cut: Arc<watch::Sender<u64>>,
+    sent: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -29,22 +31,29 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let way = Arc::new(watch::Sender::new(Way::Open));
         let cut = Arc::new(watch::Sender::new(0));
-        let (pass, cuts) = (Arc::clone(&way), Arc::clone(&cut));
+        let sent = Arc::new(AtomicU64::new(0));
+        let (pass, cuts, count) = (Arc::clone(&way), Arc::clone(&cut), Arc::clone(&sent));
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (way, cut) = (pass.subscribe(), cuts.subscribe());
+                let sent = Arc::clone(&count);
                 tokio::spawn(async move {
                     let mut open = way.clone();
                     if open.wait_for(|way| *way == Way::Open).await.is_err() {
                         return;
                     }
                     if let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await {
-                        link(client, server, way, cut).await;
+                        link(client, server, way, cut, &sent).await;
                     }
                 });
             }
         });
-        Self { port, way, cut, task }
+        Self { port, way, cut, sent, task }
+    }
+
+    /// Bytes that came from the client, handshakes included.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Ends every connection that there is.
@@ -73,13 +82,14 @@ async fn link(
     server: TcpStream,
     way: watch::Receiver<Way>,
     mut cut: watch::Receiver<u64>,
+    sent: &AtomicU64,
 ) {
     cut.mark_unchanged();
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
-        () = pump(from_client, to_server, way.clone()) => {}
-        () = pump(from_server, to_client, way) => {}
+        () = pump(from_client, to_server, way.clone(), Some(sent)) => {}
+        () = pump(from_server, to_client, way, None) => {}
         _ = cut.changed() => {}
     }
 }
@@ -88,10 +98,14 @@ async fn pump(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
     mut way: watch::Receiver<Way>,
+    count: Option<&AtomicU64>,
 ) {
     let mut bytes = vec![0; 64 << 10];
     loop {
         let Ok(length) = from.read(&mut bytes).await else { return };
+        if let Some(count) = count {
+            count.fetch_add(length as u64, Ordering::Relaxed);
+        }
         if length == 0 || way.wait_for(|way| *way == Way::Open).await.is_err() {
             return;
         }

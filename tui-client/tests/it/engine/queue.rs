@@ -7,6 +7,7 @@ use sampan_client::transfer::{Batch, BatchId, Command, Event, Options, Outcome, 
 use sampan_server::config::{Bounds, Settings as ServerSettings};
 use sampan_server::store::QuotaLimits;
 
+use super::proxy::Proxy;
 use super::rig::{Rig, Run, down, home, noise, up};
 
 const MIB: u64 = 1 << 20;
@@ -59,6 +60,23 @@ async fn what_is_held_stands_still_and_goes_on() {
     run.finish().await.expect_done();
     run.stop().await;
     assert_eq!(fs::read(target.join("file")).unwrap(), fs::read(rig.home().join("file")).unwrap());
+}
+
+/// Not only once as many are underway as may be: gauges would stand far behind a slow pace.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_block_counts_as_soon_as_it_is_answered() {
+    let rig = Rig::start().await;
+    let proxy = Proxy::to(rig.port).await;
+    let file = rig.local("source").join("file");
+    // Its stripes have sixteen blocks; most of them are never read.
+    fs::File::create(&file).unwrap().set_len(256 * MIB).unwrap();
+    let settings = Settings { connections: Some(1), limit: Some(MIB) };
+    let route = up(&file, false, "", true);
+    let remote = rig.remote_at(proxy.port).await;
+    let mut run = Run::with(remote, rig.journal("slow"), settings, route, Options::default());
+    run.until_moved(MIB).await;
+    assert!(proxy.sent() < 6 * MIB, "{} sent before one MiB counted", proxy.sent());
+    run.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
