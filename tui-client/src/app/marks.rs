@@ -1,19 +1,60 @@
 //! What is marked in a pane: by name, so that a reload keeps it.
 //!
-//! Invariant: `bytes` is the sum over all marked files as they were last seen.
+//! Invariant: the extent is the sum over all marked rows as they were last seen.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sampan_protocol::{Entry, Name};
+use sampan_protocol::{Entry, EntryKind, Name};
 
 use super::listing::Rows;
+
+/// How much some rows are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Rows.
+    pub items: usize,
+    /// Of these, folders; what they hold is not known.
+    pub folders: usize,
+    /// Bytes of the others.
+    pub bytes: u64,
+}
+
+impl Extent {
+    /// Of these rows.
+    pub fn of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
+        entries.into_iter().map(Self::of_one).fold(Self::default(), Self::plus)
+    }
+
+    fn of_one(entry: &Entry) -> Self {
+        if entry.attributes.kind == EntryKind::Folder {
+            return Self { items: 1, folders: 1, bytes: 0 };
+        }
+        Self { items: 1, folders: 0, bytes: entry.attributes.size }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            items: self.items + other.items,
+            folders: self.folders + other.folders,
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+
+    fn without(self, other: Self) -> Self {
+        Self {
+            items: self.items.saturating_sub(other.items),
+            folders: self.folders.saturating_sub(other.folders),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+}
 
 /// Marked rows.
 #[derive(Clone, Debug, Default)]
 pub struct Marks {
     entries: HashMap<Name, Arc<Entry>>,
-    bytes: u64,
+    extent: Extent,
 }
 
 impl Marks {
@@ -27,9 +68,9 @@ impl Marks {
         self.entries.len()
     }
 
-    /// Bytes of the marked files; what folders hold is not known.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
+    /// How much is marked.
+    pub fn extent(&self) -> Extent {
+        self.extent
     }
 
     /// Whether this name is marked.
@@ -40,10 +81,10 @@ impl Marks {
     /// Marks or unmarks.
     pub fn set(&mut self, entry: &Arc<Entry>, marked: bool) {
         if let Some(old) = self.entries.remove(&entry.name) {
-            self.bytes = self.bytes.saturating_sub(old.attributes.size);
+            self.extent = self.extent.without(Extent::of_one(&old));
         }
         if marked {
-            self.bytes = self.bytes.saturating_add(entry.attributes.size);
+            self.extent = self.extent.plus(Extent::of_one(entry));
             self.entries.insert(entry.name.clone(), Arc::clone(entry));
         }
     }
@@ -81,7 +122,18 @@ impl Marks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::testing::file;
+    use crate::app::testing::{file, folder};
+
+    #[test]
+    fn folders_are_counted_and_have_no_bytes() {
+        let docs = Arc::new(folder("docs"));
+        let mut marks = Marks::default();
+        marks.set(&docs, true);
+        marks.set(&Arc::new(file("a", 5)), true);
+        assert_eq!(marks.extent(), Extent { items: 2, folders: 1, bytes: 5 });
+        marks.set(&docs, false);
+        assert_eq!(marks.extent(), Extent { items: 1, folders: 0, bytes: 5 });
+    }
 
     #[test]
     fn bytes_are_the_sum_of_the_marked() {
@@ -89,9 +141,9 @@ mod tests {
         let mut marks = Marks::default();
         rows.iter().for_each(|entry| marks.set(entry, true));
         marks.set(&rows[0], true);
-        assert_eq!((marks.count(), marks.bytes()), (2, 12));
+        assert_eq!((marks.count(), marks.extent().bytes), (2, 12));
         assert!(!marks.toggle(&rows[1]));
-        assert_eq!((marks.count(), marks.bytes()), (1, 5));
+        assert_eq!((marks.count(), marks.extent().bytes), (1, 5));
     }
 
     #[test]
@@ -101,6 +153,6 @@ mod tests {
         let mut marks = Marks::default();
         old.iter().for_each(|entry| marks.set(entry, true));
         marks.refresh(&new);
-        assert_eq!((marks.count(), marks.bytes()), (1, 9));
+        assert_eq!((marks.count(), marks.extent().bytes), (1, 9));
     }
 }

@@ -113,7 +113,9 @@ fn counts(pane: &Pane, frame: Area, style: Style, paint: &mut Paint) {
         };
         (counts, style)
     } else {
-        (text::marked(pane.marks.count(), total, pane.marks.bytes()), paint.theme.marked)
+        let [long, short] = text::marked(pane.marks.extent(), total);
+        let fits = width(&long) + 2 <= usize::from(row.width);
+        (if fits { long } else { short }, paint.theme.marked)
     };
     let counts = format!(" {counts} ");
     let position = format!(" {} ", text::position(pane.cursor, pane.len()));

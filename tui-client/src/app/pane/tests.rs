@@ -46,7 +46,7 @@ fn a_reload_shows_old_rows_until_the_new_ones_are_complete() {
     assert_eq!(pane.rows().len(), 2);
     pane.receive(rows(&[file("0", 1), file("b", 5)]), 0, true);
     assert_eq!(under_cursor(&pane), "b");
-    assert_eq!((pane.marks.count(), pane.marks.bytes()), (1, 5));
+    assert_eq!((pane.marks.count(), pane.marks.extent().bytes), (1, 5));
 }
 
 #[test]

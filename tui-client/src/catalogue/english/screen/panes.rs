@@ -6,6 +6,7 @@ use sampan_protocol::message::QuotaAnswer;
 use sampan_protocol::{ByteSize, Mode, Timestamp};
 
 use super::bytes_of;
+use crate::app::marks::Extent;
 use crate::app::order::Order;
 
 pub const NOT_CONNECTED_LINES: [&str; 2] = ["Not connected.", "Press C, Enter or click here."];
@@ -101,9 +102,25 @@ pub fn mode(mode: Mode) -> String {
     (0..9).rev().map(|shift| sign(shift, ['x', 'w', 'r'][shift as usize % 3])).collect()
 }
 
-/// How much is marked.
-pub fn marked(marked: usize, of: usize, bytes: u64) -> String {
-    format!("{}/{} marked · {}", grouped(marked as u64), grouped(of as u64), ByteSize(bytes))
+/// How much is marked, and the same for little room.
+pub fn marked(marked: Extent, of: usize) -> [String; 2] {
+    let share = format!("{}/{}", grouped(marked.items as u64), grouped(of as u64));
+    let size = size(marked);
+    [format!("{share} marked · {size}"), format!("{share} · {size}")]
+}
+
+/// What is known of a size: `700 MB`, `2 folders`, `700 MB + 2 folders`.
+fn size(extent: Extent) -> String {
+    let folders = match extent.folders {
+        1 => "1 folder".to_owned(),
+        folders => format!("{} folders", grouped(folders as u64)),
+    };
+    let bytes = ByteSize(extent.bytes);
+    match extent.folders {
+        0 => bytes.to_string(),
+        all if all == extent.items => folders,
+        _ => format!("{bytes} + {folders}"),
+    }
 }
 
 /// How many rows there are.
@@ -157,12 +174,13 @@ pub fn disk_free(bytes: u64) -> String {
 }
 
 /// What is carried: `12 items · 3.4 GB → sampan://anna@box/docs`.
-pub fn carried(count: usize, bytes: u64, target: Option<&str>, moves: bool) -> String {
-    let what = match count {
-        1 => "1 item".to_owned(),
-        _ => format!("{} items", grouped(count as u64)),
+pub fn carried(extent: Extent, target: Option<&str>, moves: bool) -> String {
+    let what = match extent.items {
+        folders if folders == extent.folders => size(extent),
+        1 => format!("1 item · {}", size(extent)),
+        items => format!("{} items · {}", grouped(items as u64), size(extent)),
     };
     let verb = if moves { "move " } else { "" };
     let target = target.map(|target| format!(" → {target}")).unwrap_or_default();
-    format!("{verb}{what} · {}{target}", ByteSize(bytes))
+    format!("{verb}{what}{target}")
 }
