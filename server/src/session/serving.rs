@@ -32,8 +32,8 @@ use super::reply::{self, Done};
 use super::writing::{Outgoing, QUEUE_FRAMES, goodbye, write_queue};
 use crate::context::Context;
 
-/// Bytes of request bodies, and of long headers, that handlers of one session may hold: a whole pack, and blocks beside
-/// it.
+/// Bytes of request bodies, and of long headers, that handlers of one session may hold: a whole
+/// pack, and blocks beside it.
 #[allow(clippy::cast_possible_truncation)] // 8 MiB
 const HELD_BYTES: usize = MAX_PACK_BYTES as usize + (2 << 20);
 
