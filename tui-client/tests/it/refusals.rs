@@ -150,6 +150,7 @@ fn what_may_not_be_read_written_or_removed_on_the_server_ends_with_7() {
     assert!(!here.path().join("secret").exists());
     run(&["rm", &ada.place("closed/old")]).failed(7, &["closed/old", denied]);
     run(&["mv", &ada.place("closed/old"), &ada.place("")]).failed(7, &["closed/old", denied]);
+    run(&["mv", &ada.place("secret"), &ada.place("closed/new")]).failed(7, &["closed/new", denied]);
     assert_eq!(fs::read(closed.join("old")).unwrap(), b"old");
     let left: Vec<_> = fs::read_dir(here.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["new"]);

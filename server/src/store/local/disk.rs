@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{
-    self, AtFlags, FallocateFlags, Mode as Bits, OFlags, RawDir, RenameFlags, ResolveFlags,
+    self, Access, AtFlags, FallocateFlags, Mode as Bits, OFlags, RawDir, RenameFlags, ResolveFlags,
     SeekFrom, StatxFlags, Timespec, Timestamps,
 };
 use rustix::io::{Errno, retry_on_intr};
@@ -356,6 +356,14 @@ impl Disk {
     ) -> io::Result<()> {
         self.gate(Call::Rename)?;
         Ok(fs::renameat_with(one.0, one.1, other.0, other.1, RenameFlags::EXCHANGE)?)
+    }
+
+    /// Whether names may be taken from a folder and given in it; asked to explain a refusal, never
+    /// to foretell one.
+    pub(super) fn may_change(&self, folder: impl AsFd) -> bool {
+        let wanted = Access::WRITE_OK | Access::EXEC_OK;
+        self.gate(Call::Stat).is_ok()
+            && fs::accessat(folder, c".", wanted, AtFlags::EACCESS).is_ok()
     }
 
     pub(super) fn unlink(&self, folder: impl AsFd, name: &[u8]) -> io::Result<()> {

@@ -75,9 +75,13 @@ impl Inner {
 
     pub(super) fn carry_rename(&self, home: &Home, rename: &Move, effect: &mut Effect) -> Carried {
         let Move { from, to, moved, replaces, .. } = rename;
-        let failed = about(to, "moving a file");
         let source = home.place_to_change(&self.disk, from)?;
         let dest = home.place_to_change(&self.disk, to)?;
+        let failed = |error: io::Error| {
+            let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+            let kept = is_denied && !self.disk.may_change(&source.folder);
+            about(if kept { from } else { to }, "moving a file")(error)
+        };
         let there = dest.stat(&self.disk, to)?;
         if there.is_none_or(|there| there.id() != *moved) {
             match source.stat(&self.disk, from)? {
