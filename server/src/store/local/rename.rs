@@ -12,7 +12,7 @@ use sampan_protocol::{ChangeKey, EntryKind, RemotePath};
 use super::Inner;
 use super::attributes::{FileId, Meta};
 use super::change::{Answer, Carried, Effect, Failure, request};
-use super::failure::about;
+use super::failure::{about, if_there, while_doing};
 use super::home::{Home, Place};
 use super::intent::{Intent, Move};
 use super::{staging, target};
@@ -82,6 +82,7 @@ impl Inner {
             let kept = is_denied && !self.disk.may_change(&source.folder);
             about(if kept { from } else { to }, "moving a file")(error)
         };
+        self.fetch_back(rename, &source, &dest)?;
         let there = dest.stat(&self.disk, to)?;
         if there.is_none_or(|there| there.id() != *moved) {
             match source.stat(&self.disk, from)? {
@@ -116,7 +117,10 @@ impl Inner {
         displaced: &mut bool,
     ) -> Result<Meta> {
         let failed = about(&rename.to, "moving a file");
-        if rename.replaces.is_some() {
+        if rename.replaces.is_some() && self.staged_by_rename(rename)? == rename.replaces {
+            // What lies where the moved file was is somebody else's by now.
+            *displaced = true;
+        } else if rename.replaces.is_some() {
             // What was replaced lies where the moved file was, unless it was taken away already.
             match source.stat(&self.disk, &rename.from)? {
                 Some(there) if Some(there.id()) != rename.replaces => {
@@ -139,6 +143,42 @@ impl Inner {
         Ok(meta)
     }
 
+    /// Which file lies in the rename's place in staging.
+    fn staged_by_rename(&self, rename: &Move) -> Result<Option<FileId>> {
+        let staged = self.disk.stat(&self.layout.staging, rename.staged.as_bytes());
+        let staged = if_there(staged).map_err(while_doing("looking into staging"))?;
+        Ok(staged.map(|staged| staged.id()))
+    }
+
+    /// Taking the rename back may have been cut short: whichever of the two files lies in staging
+    /// gets a name again, before anything could give the rename up and clear staging away.
+    fn fetch_back(
+        &self,
+        rename: &Move,
+        source: &Place<'_>,
+        dest: &Place<'_>,
+    ) -> std::result::Result<(), Failure> {
+        if rename.replaces.is_none() {
+            return Ok(());
+        }
+        let there = dest.stat(&self.disk, &rename.to)?.map(|there| there.id());
+        let staged = (&self.layout.staging, rename.staged.as_bytes());
+        let fetched = match self.staged_by_rename(rename)? {
+            Some(moved) if moved == rename.moved && there == rename.replaces => {
+                self.disk.exchange(staged, dest.at())
+            }
+            Some(moved) if moved == rename.moved => self.disk.rename(staged, source.at()),
+            replaced if replaced == rename.replaces && there.is_none() => {
+                self.disk.rename(staged, dest.at())
+            }
+            _ => Ok(()),
+        };
+        fetched.map_err(|error| {
+            let error = about(&rename.to, "fetching a file back from staging")(error);
+            Failure { error: error.not_refused(), left: true }
+        })
+    }
+
     fn undo_rename(
         &self,
         rename: &Move,
@@ -146,14 +186,15 @@ impl Inner {
         dest: &Place<'_>,
         displaced: bool,
     ) -> io::Result<()> {
-        if rename.replaces.is_some() && !displaced {
+        if displaced {
+            // In this order the target is never without a file.
+            let staged = (&self.layout.staging, rename.staged.as_bytes());
+            self.disk.exchange(staged, dest.at())?;
+            self.disk.rename(staged, source.at())?;
+        } else if rename.replaces.is_some() {
             self.disk.exchange(source.at(), dest.at())?;
         } else {
             self.disk.rename(dest.at(), source.at())?;
-            if displaced {
-                let staged = (&self.layout.staging, rename.staged.as_bytes());
-                self.disk.rename(staged, dest.at())?;
-            }
         }
         self.disk.flush_folder(&dest.folder)?;
         self.disk.flush_folder(&source.folder)

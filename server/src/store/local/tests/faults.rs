@@ -1,4 +1,4 @@
-//! A disk that fails: each call of each change, once.
+//! A disk that fails: each call of each change, once; and again while it is taken back.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -9,42 +9,59 @@ use super::Local;
 use super::scenario::{Attempt, Scenario, again, check_books, check_staging};
 use crate::store::local::{Call, Durability, Faults, LocalOptions};
 
-/// Fails the n-th call that is not looking.
+/// Fails the n-th call, and perhaps one soon after it.
 #[derive(Default)]
 struct FailAt {
-    armed: Mutex<Option<(u32, Errno, Option<Call>)>>,
+    armed: Mutex<Option<Armed>>,
+}
+
+struct Armed {
+    /// Calls that work until one fails; `None` if none fails any more.
+    left: Option<u32>,
+    /// Calls that work until the second one fails.
+    then: Option<u32>,
+    errno: Errno,
+    failed: Option<Call>,
 }
 
 impl FailAt {
-    fn arm(&self, calls: u32, errno: Errno) {
-        *self.armed.lock().unwrap() = Some((calls, errno, None));
+    fn arm(&self, calls: u32, then: Option<u32>, errno: Errno) {
+        let armed = Armed { left: Some(calls), then, errno, failed: None };
+        *self.armed.lock().unwrap() = Some(armed);
     }
 
     /// The call that failed, if it came to it.
     fn disarm(&self) -> Option<Call> {
-        self.armed.lock().unwrap().take().and_then(|(_, _, failed)| failed)
+        self.armed.lock().unwrap().take().and_then(|armed| armed.failed)
     }
 }
 
 impl Faults for FailAt {
     fn before(&self, call: Call) -> io::Result<()> {
         let mut armed = self.armed.lock().unwrap();
-        let Some((left, errno, failed)) = &mut *armed else { return Ok(()) };
-        if failed.is_some() {
-            return Ok(());
+        let Some(Armed { left, then, errno, failed }) = &mut *armed else { return Ok(()) };
+        match left {
+            None => Ok(()),
+            Some(0) => {
+                *left = then.take();
+                failed.get_or_insert(call);
+                Err((*errno).into())
+            }
+            Some(calls) => {
+                *calls -= 1;
+                Ok(())
+            }
         }
-        if *left > 0 {
-            *left -= 1;
-            return Ok(());
-        }
-        *failed = Some(call);
-        Err((*errno).into())
     }
 }
 
 /// HARDENING 2.5, 2.11: whatever call fails, the change is whole or not there, the books are right
 /// at once, and the client's repetition succeeds.
 async fn survives_each_failing_call(scenario: Scenario, errno: Errno) {
+    survives_failing_calls(scenario, None, errno).await;
+}
+
+async fn survives_failing_calls(scenario: Scenario, then: Option<u32>, errno: Errno) {
     let faults = Arc::new(FailAt::default());
     let mut calls = 0;
     loop {
@@ -56,7 +73,7 @@ async fn survives_each_failing_call(scenario: Scenario, errno: Errno) {
         })
         .await;
         let (anna, attempt) = Attempt::prepare(&local, scenario).await;
-        faults.arm(calls, errno);
+        faults.arm(calls, then, errno);
         let result = attempt.run(&anna).await;
         let Some(failed) = faults.disarm() else { break };
         let what = format!("{scenario:?}, call {calls}, {failed:?}, {result:?}");
@@ -89,6 +106,17 @@ macro_rules! each_call {
             }
         )*
     };
+}
+
+/// What fails while a failed change is taken back leaves no file without a name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_a_file_survives_a_second_failing_call() {
+    use Scenario::{Move, MoveOver, RemoveFile, Replace};
+    for scenario in [Move, MoveOver, RemoveFile, Replace] {
+        for then in 0..6 {
+            survives_failing_calls(scenario, Some(then), Errno::IO).await;
+        }
+    }
 }
 
 each_call! {
