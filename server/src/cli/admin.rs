@@ -22,7 +22,11 @@ pub(super) async fn perform(
     settings: &Settings,
     request: AdminRequest,
 ) -> Result<AdminAnswer, CliError> {
-    let folder = DataFolder::open(&settings.data)?;
+    // Only who makes an account may be the first: what others ask about is somewhere else.
+    let folder = match request {
+        AdminRequest::AddUser { .. } => DataFolder::open(&settings.data)?,
+        _ => DataFolder::open_existing(&settings.data)?,
+    };
     let give_up = Instant::now() + PATIENCE;
     let answer = loop {
         if let Some(server) = folder.call_admin_socket().await? {

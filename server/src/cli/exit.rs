@@ -92,7 +92,9 @@ impl CliError {
 fn code_of_state(error: &StateError) -> u8 {
     match error {
         StateError::Io { source, .. } => code_of_io(source),
-        StateError::NotOwner { .. } | StateError::TooOpen { .. } => NOT_THERE_OR_NOT_ALLOWED,
+        StateError::Missing { .. } | StateError::NotOwner { .. } | StateError::TooOpen { .. } => {
+            NOT_THERE_OR_NOT_ALLOWED
+        }
         _ => FAILED,
     }
 }

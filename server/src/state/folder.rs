@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self as unix, AtFlags, Mode, OFlags};
+use rustix::io::Errno;
 use sampan_protocol::Escaped;
 use tokio::net::{UnixListener, UnixStream};
 
@@ -54,8 +55,11 @@ impl DataFolder {
     /// Opens the folder, which must be there.
     pub fn open_existing(path: &Path) -> Result<Self, StateError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = unix::open(path, flags, Mode::empty())
-            .map_err(|error| StateError::io("open the folder", path)(error.into()))?;
+        let fd = unix::open(path, flags, Mode::empty()).map_err(|error| match error {
+            Errno::NOENT => StateError::Missing { path: path.to_owned() },
+            Errno::NOTDIR => StateError::NotAFolder { path: path.to_owned() },
+            error => StateError::io("open the folder", path)(error.into()),
+        })?;
         let folder = Self { path: path.to_owned(), fd };
         folder.check_owner_and_mode()?;
         folder.check_format()?;
@@ -106,7 +110,7 @@ impl DataFolder {
                 for left in names.iter().filter(|name| is_staged_format(name)) {
                     match unix::unlinkat(&self.fd, left.as_slice(), AtFlags::empty()) {
                         // Ours, which was renamed, or its own process was quicker.
-                        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+                        Ok(()) | Err(Errno::NOENT) => {}
                         Err(error) => {
                             return Err(self.failed("clean up")(error.into()));
                         }
@@ -135,7 +139,7 @@ impl DataFolder {
     pub(super) fn subfolder(&self, name: &str) -> Result<Self, StateError> {
         let path = self.path.join(name);
         match unix::mkdirat(&self.fd, name, Mode::RWXU) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(StateError::io("make the folder", &path)(error.into())),
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -149,7 +153,7 @@ impl DataFolder {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = match unix::openat(&self.fd, name, flags, Mode::empty()) {
             Ok(fd) => File::from(fd),
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(self.failed_on("read", name)(error.into())),
         };
         let mut bytes = Vec::new();
@@ -193,7 +197,7 @@ impl DataFolder {
     /// Listens for administrators. Only who holds the lock may, since an old socket is removed.
     pub fn bind_admin_socket(&self) -> Result<UnixListener, StateError> {
         match unix::unlinkat(&self.fd, SOCKET, AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(self.failed_on("replace", SOCKET)(error.into())),
         }
         let socket =
@@ -223,7 +227,7 @@ impl DataFolder {
     /// Takes the socket's name away; after that a command works on the folder itself.
     pub fn remove_admin_socket(&self) -> Result<(), StateError> {
         match unix::unlinkat(&self.fd, SOCKET, AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(self.failed_on("remove", SOCKET)(error.into())),
         }
     }

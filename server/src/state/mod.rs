@@ -40,6 +40,15 @@ pub enum StateError {
         /// Why.
         source: io::Error,
     },
+    /// Nothing has been made yet, or somewhere else.
+    #[error(
+        "there is no {}: check --data, SAMPAND_DATA and the configuration file; `sampand user add` \
+         and `sampand serve` make it", .path.display()
+    )]
+    Missing {
+        /// What was named.
+        path: PathBuf,
+    },
     /// A file, or something else that is no folder.
     #[error("{} is no folder: name another place with --data", .path.display())]
     NotAFolder {

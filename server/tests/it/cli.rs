@@ -116,6 +116,7 @@ fn the_first_hour_through_a_server() {
 #[test]
 fn serve_says_where_and_who() {
     let data = Data::new();
+    std::fs::create_dir(data.path()).unwrap();
     let first = data.run(&["fingerprint"]);
     assert_eq!((first.code, first.out.len(), first.err.as_str()), (0, 51, ""));
     let fingerprint = first.out.trim_end();

@@ -95,6 +95,18 @@ fn a_damaged_key_is_named_and_kept() {
     assert_eq!(fs::read(&key).unwrap(), b"no key\n");
 }
 
+/// A mistyped folder has no accounts, and the fingerprint of a key made there is no server's.
+#[test]
+fn who_only_asks_makes_no_folder() {
+    let data = Data::new();
+    for arguments in [&["fingerprint"][..], &["user", "list"], &["quota", "show"], &["status"]] {
+        let ran = data.run(arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (7, ""), "{ran:?}");
+        assert!(ran.err.contains(&shown(&data.path())) && ran.err.contains("--data"), "{ran:?}");
+        assert!(!data.path().exists(), "{arguments:?}");
+    }
+}
+
 /// Whoever may not write there is told so, and where.
 #[test]
 fn a_place_that_may_not_be_written_ends_with_7() {
