@@ -42,6 +42,9 @@ pub enum Situation {
     NotSampan,
     /// The secure channel could not be made; the text is from the TLS library, escaped.
     SecureChannel(String),
+    /// One of the two programs does not keep to the protocol. What we noticed, escaped; `None` if
+    /// the server noticed.
+    ProtocolBroken(Option<String>),
     /// The link was lost and did not come back in time.
     LinkLost,
     /// It speaks another version of the protocol; the text is the server's, escaped.
@@ -107,8 +110,14 @@ pub enum Situation {
     PermissionDenied(Side),
     /// The disk there cannot hold the name.
     NameNotStorable(Side),
-    /// Above the home, the home itself, or a folder into itself.
+    /// The path leads above the home.
+    AboveHome,
+    /// The home itself, which nobody removes or moves.
+    HomeItself,
+    /// In the home's place, or a folder into itself.
     InvalidTarget,
+    /// A link that is followed leads back to a folder that holds it.
+    LinkLoop,
     /// The path leaves the file system of the home.
     OtherFileSystem,
     /// The file changed while it was read, also when read again.

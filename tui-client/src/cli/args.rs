@@ -136,6 +136,14 @@ pub(super) struct LinkOptions {
     pub(super) retry_for: Patience,
 }
 
+impl LinkOptions {
+    /// Whether something was said that only means something with a place.
+    pub(super) fn is_about_a_server(&self) -> bool {
+        let Self { port, password_file, accept_new, fingerprint, timeout: _, retry_for: _ } = self;
+        port.is_some() || password_file.is_some() || *accept_new || fingerprint.is_some()
+    }
+}
+
 /// `ls`.
 #[derive(Args, Debug)]
 pub(super) struct Ls {
@@ -199,12 +207,10 @@ pub(super) struct Mv {
     /// Replace a file that is at the target
     #[arg(long)]
     pub(super) overwrite: bool,
-    /// What moves
-    #[arg(required = true, value_name = "PLACE")]
-    pub(super) sources: Vec<OsString>,
-    /// A new name, or the folder it goes into
-    #[arg(required = true, value_name = "TARGET")]
-    pub(super) target: OsString,
+    /// What moves; then its new name, or the folder it goes into
+    // One list: clap takes no option between the words of two.
+    #[arg(required = true, value_name = "PLACE… TARGET", num_args = 1..)]
+    pub(super) operands: Vec<OsString>,
     /// How to connect.
     #[command(flatten)]
     pub(super) link: LinkOptions,
@@ -316,13 +322,14 @@ mod tests {
 
     #[test]
     fn operands_fall_into_their_places() {
-        let put = parse(&["put", "a", "b:c", "u@h:x"]).unwrap();
+        let put = parse(&["put", "a", "-P", "9", "b:c", "--quiet", "u@h:x"]).unwrap();
         let Some(Command::Put(put)) = put.command else { panic!("{put:?}") };
-        assert_eq!((put.sources.len(), put.target.to_str()), (2, Some("u@h:x")));
+        assert_eq!(put.operands, ["a", "b:c", "u@h:x"]);
+        assert_eq!((put.link.port, put.transfer.quiet), (Some(9), true));
 
-        let mv = parse(&["mv", "u@h:a", "u@h:b", "u@h:c", "--overwrite"]).unwrap();
+        let mv = parse(&["mv", "u@h:a", "u@h:b", "--overwrite", "u@h:c"]).unwrap();
         let Some(Command::Mv(mv)) = mv.command else { panic!("{mv:?}") };
-        assert_eq!((mv.sources.len(), mv.overwrite), (2, true));
+        assert_eq!((mv.operands.len(), mv.overwrite), (3, true));
 
         let start = parse(&["./ls"]).unwrap();
         assert_eq!((start.command.is_none(), start.start), (true, Some("./ls".into())));
@@ -335,9 +342,9 @@ mod tests {
     fn wrong_usage_is_refused() {
         for words in [
             &["ls"][..],
-            &["put", "u@h:x"],
+            &["put"],
             &["get"],
-            &["mv", "u@h:x"],
+            &["mv"],
             &["mkdir", "-p"],
             &["get", "u@h:x", "--links", "follow"],
             &["put", "a", "u@h:", "--no-flush"],

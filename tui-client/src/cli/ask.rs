@@ -11,6 +11,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::sync::Arc;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 const DEVICE: &str = "/dev/tty";
@@ -46,18 +47,20 @@ impl Terminal {
 
     /// Asks for a line that is not shown while it is typed.
     pub(super) async fn ask_hidden(&self, question: &str) -> io::Result<Option<Zeroizing<String>>> {
-        let silence = Silence::begin(Arc::clone(&self.0))?;
+        let _silence = Silence::begin(Arc::clone(&self.0))?;
         self.show(question)?;
-        let answer = self.read_line().await;
-        drop(silence);
-        self.show("\n")?;
-        answer
+        self.read_line().await
     }
 
     async fn read_line(&self) -> io::Result<Option<Zeroizing<String>>> {
         let device = Arc::clone(&self.0);
-        let line = tokio::task::spawn_blocking(move || read_line(&device));
-        line.await.map_err(io::Error::other)?
+        let (tell, told) = oneshot::channel();
+        // Not a thread of the runtime's, whose end would wait for a line that nobody types any more.
+        std::thread::Builder::new().name("question".to_owned()).spawn(move || {
+            // Nobody hears it when the question was given up.
+            let _unheard = tell.send(read_line(&device));
+        })?;
+        told.await.map_err(io::Error::other)?
     }
 }
 
@@ -80,7 +83,7 @@ fn read_line(mut device: &File) -> io::Result<Option<Zeroizing<String>>> {
     Ok(Some(Zeroizing::new(text.trim_end_matches('\r').to_owned())))
 }
 
-/// While it lives the terminal does not echo.
+/// While it lives the terminal does not echo; then the line that was typed unseen is ended.
 struct Silence {
     device: Arc<File>,
     before: Termios,
@@ -101,6 +104,9 @@ impl Drop for Silence {
     fn drop(&mut self) {
         if let Err(error) = tcsetattr(&*self.device, OptionalActions::Now, &self.before) {
             tracing::debug!(%error, "the terminal's echo could not be turned on again");
+        }
+        if let Err(error) = (&*self.device).write_all(b"\n") {
+            tracing::debug!(%error, "the terminal does not take the end of a line");
         }
     }
 }

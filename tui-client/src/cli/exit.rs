@@ -41,6 +41,7 @@ impl Code {
             | S::Unreachable(_)
             | S::NotSampan
             | S::SecureChannel(_)
+            | S::ProtocolBroken(_)
             | S::LinkLost
             | S::OtherVersion(_)
             | S::Busy { .. } => Self::NoConnection,
@@ -67,6 +68,8 @@ impl Code {
             | S::NotAFile(_)
             | S::NameNotStorable(_)
             | S::PermissionDenied(_)
+            | S::AboveHome
+            | S::HomeItself
             | S::InvalidTarget
             | S::OtherFileSystem => Self::NoSuchFile,
             S::Interrupted => Self::Interrupted,
@@ -76,6 +79,7 @@ impl Code {
             | S::IsAFolder(_)
             | S::SourceChanged(_)
             | S::TargetChanged(_)
+            | S::LinkLoop
             | S::NotVerified
             | S::TakenOver
             | S::AlreadyRunning { .. }
@@ -150,7 +154,11 @@ mod tests {
             (S::IsALink(remote), 7),
             (S::NameNotStorable(remote), 7),
             (S::NameNotStorable(local), 7),
+            (S::ProtocolBroken(Some(text())), 3),
+            (S::AboveHome, 7),
+            (S::HomeItself, 7),
             (S::InvalidTarget, 7),
+            (S::LinkLoop, 1),
             (S::OverQuota { needed: 2, available: 1 }, 6),
             (S::TooManyFiles { needed: 2, available: 1 }, 6),
             (S::TooManyUploads, 6),

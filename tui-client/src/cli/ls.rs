@@ -51,7 +51,7 @@ struct Printer<'a> {
 impl<'a> Printer<'a> {
     fn new(ls: &'a Ls, several: bool) -> Self {
         let output = Output::standard();
-        let sorts = output.is_terminal() && !ls.unsorted && !ls.json;
+        let sorts = output.is_terminal() && !ls.unsorted;
         Self { ls, output, zone: TimeZone::system(), sorts, several, separates: false }
     }
 

@@ -9,17 +9,18 @@ use super::operands::Places;
 use super::report::Report;
 use super::{Stop, session};
 use crate::address::Place;
+use crate::catalogue::cli as text;
 use crate::failure::{Failure, Side, Situation};
 use crate::remote::Remote;
 
 /// Moves each source; one that fails does not keep the others.
 pub(super) async fn run(mv: Mv) -> Result<Code, Stop> {
-    let mut operands = mv.sources;
-    operands.push(mv.target);
-    let Places { account, mut places } = Places::read(&operands, mv.link.port)?;
-    let Some((target, to)) = places.pop() else { return Ok(Code::Done) };
+    let Places { account, mut places } = Places::read(&mv.operands, mv.link.port)?;
+    let Some((target, to)) = places.pop().filter(|_| !places.is_empty()) else {
+        return Err(Stop::Usage(text::no_target()));
+    };
     if let Some((_, home)) = places.iter().find(|(_, path)| path.is_home()) {
-        let failure = Failure::new(Situation::InvalidTarget, account.show(home));
+        let failure = Failure::new(Situation::HomeItself, account.show(home));
         return Err(Stop::failed(failure, &account));
     }
     let remote = session::connect(&account, &mv.link).await?;

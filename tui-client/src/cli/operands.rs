@@ -52,7 +52,7 @@ impl Places {
 fn path_of(place: &Place, written: &OsStr) -> Result<RemotePath, Stop> {
     place.path().map_err(|error| {
         let situation = match error {
-            PathError::AboveHome => Situation::InvalidTarget,
+            PathError::AboveHome => Situation::AboveHome,
             PathError::Name(_) | PathError::TooLong => Situation::NameNotStorable(Side::Remote),
         };
         Stop::failed(Failure::new(situation, Escaped(written.as_bytes())), &place.account)
@@ -94,7 +94,7 @@ mod tests {
     fn above_the_home_is_a_failure_before_anything_is_sent() {
         for written in ["u@h:..", "u@h:a/../../b", "sampan://u@h/.."] {
             let Err(Stop::Failed(failure, Some(_))) = read(&[written]) else { panic!("{written}") };
-            assert_eq!(failure.situation, Situation::InvalidTarget);
+            assert_eq!(failure.situation, Situation::AboveHome);
         }
     }
 }

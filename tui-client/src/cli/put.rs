@@ -8,14 +8,17 @@ use super::exit::Code;
 use super::operands::Places;
 use super::route::{local_source, remote_target};
 use super::{Stop, carry};
+use crate::catalogue::cli as text;
 use crate::transfer::{Options, Route};
 
 /// Carries the local sources to the place.
 pub(super) async fn run(put: Put) -> Result<Code, Stop> {
-    let Places { account, mut places } = Places::read(slice::from_ref(&put.target), put.link.port)?;
+    let Some((target, sources @ [_, ..])) = put.operands.split_last() else {
+        return Err(Stop::Usage(text::no_target()));
+    };
+    let Places { account, mut places } = Places::read(slice::from_ref(target), put.link.port)?;
     let Some((place, path)) = places.pop() else { return Ok(Code::Done) };
-    let sources =
-        put.sources.iter().map(|source| local_source(source)).collect::<Result<_, _>>()?;
+    let sources = sources.iter().map(|source| local_source(source)).collect::<Result<_, _>>()?;
     let errand = Errand {
         verb: "put",
         account,

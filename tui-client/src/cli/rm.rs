@@ -13,7 +13,7 @@ use crate::failure::{Failure, Side, Situation};
 pub(super) async fn run(rm: Rm) -> Result<Code, Stop> {
     let Places { account, places } = Places::read(&rm.places, rm.link.port)?;
     if let Some((_, home)) = places.iter().find(|(_, path)| path.is_home()) {
-        let failure = Failure::new(Situation::InvalidTarget, account.show(home));
+        let failure = Failure::new(Situation::HomeItself, account.show(home));
         return Err(Stop::failed(failure, &account));
     }
     let remote = session::connect(&account, &rm.link).await?;

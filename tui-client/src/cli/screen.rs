@@ -25,6 +25,10 @@ use crate::state::State;
 /// Opens it on what was named.
 pub(super) async fn run(start: Option<OsString>, link: &LinkOptions) -> Result<Code, Stop> {
     let state = State::from_environment()?;
+    if link.is_about_a_server() && !start.as_deref().is_some_and(Place::is_meant_by) {
+        // The dialog asks on its own: what was said here would be silently dropped.
+        return Err(Stop::Usage(text::no_place_for_options()));
+    }
     let (left, right) = match start {
         None => (absolute(Path::new("."))?, Right::Ask),
         Some(place) if Place::is_meant_by(&place) => {

@@ -188,8 +188,7 @@ impl Walk {
             return Some(self.leaf(below, look, StagingName::matches(bytes)));
         }
         if self.levels.iter().any(|level| level.identity.is_same_file(&look.identity)) {
-            let text = "the link leads back to a folder that holds it".to_owned();
-            let failure = about(Situation::Unexpected(text), &self.path_of(Some(bytes)));
+            let failure = about(Situation::LinkLoop, &self.path_of(Some(bytes)));
             return Some(Found::Failed { below: Some(below), failure });
         }
         if self.levels.len() < OPEN_LEVELS {

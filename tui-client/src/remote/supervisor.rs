@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
+use sampan_protocol::escape::escaped_text;
 use sampan_protocol::message::{EnrolKey, GoodbyeReason, KeyLife};
 use sampan_protocol::transport::{Target, connect};
 use serde_bytes::ByteBuf;
@@ -148,6 +149,10 @@ async fn keep_connected(
             // The key went with the session; the next login proves the password again.
             common.credentials.set_session_enrolled(false);
         }
+        if !was_of_use && let Some(situation) = fault(&ended) {
+            // The next connection would end like this one.
+            return Failure::new(situation, &common.endpoint.account.server);
+        }
         let was_steady = began.elapsed() >= STEADY;
         if was_steady || was_of_use {
             progress = Instant::now();
@@ -170,6 +175,17 @@ async fn keep_connected(
             let wait = backoff.next(rand::rng().random());
             hurried_sleep(common, wait).await;
         }
+    }
+}
+
+/// Whether one side did not keep to the protocol.
+fn fault(ended: &Ended) -> Option<Situation> {
+    match ended {
+        Ended::Broken(noticed) => Some(Situation::ProtocolBroken(Some(escaped_text(noticed)))),
+        Ended::Goodbye(goodbye) if goodbye.reason == GoodbyeReason::ProtocolError => {
+            Some(Situation::ProtocolBroken(None))
+        }
+        _ => None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use sampan_server::store::QuotaLimits;
@@ -215,6 +215,17 @@ fn a_dry_run_says_what_would_be_carried_and_carries_nothing() {
 /// again goes on where the first one stopped.
 #[test]
 fn an_interrupted_command_is_finished_by_repeating_it() {
+    let output = is_finished_by_repeating_after(Signal::INT);
+    Ended::of(output).failed(130, &["same command again"]);
+}
+
+/// SIGKILL leaves no time to keep anything.
+#[test]
+fn a_killed_command_is_finished_by_repeating_it() {
+    is_finished_by_repeating_after(Signal::KILL);
+}
+/// Stops a command about a third of the way, and repeats it; gives how the first one ended.
+fn is_finished_by_repeating_after(signal: Signal) -> Output {
     let server = TestServer::start();
     let ada = server.user("ada");
     let here = TempDir::new().unwrap();
@@ -234,10 +245,9 @@ fn an_interrupted_command_is_finished_by_repeating_it() {
 
     let process = child.id().to_string();
     put(&ada, here.path(), &["big", &place]).failed(1, &["runs already", &process]);
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    kill_process(Pid::from_child(&child), signal).unwrap();
     lines.by_ref().for_each(|line| drop(line.unwrap()));
-    let ended = Ended::of(child.wait_with_output().unwrap());
-    ended.failed(130, &["same command again"]);
+    let output = child.wait_with_output().unwrap();
     assert!(!ada.home().join("big").exists(), "half a file must not be seen");
 
     let again = put(&ada, here.path(), &["--json", "big", &place]);
@@ -248,6 +258,7 @@ fn an_interrupted_command_is_finished_by_repeating_it() {
     let root = blake3::hash(&content).to_hex();
     assert_eq!(of_kind(&events, "done")[0]["blake3"], root.as_str());
     assert_eq!(fs::read(ada.home().join("big")).unwrap(), content);
+    output
 }
 
 /// The bars clear their lines when they go: what is said at the end stands after them.

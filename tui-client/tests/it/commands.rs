@@ -313,3 +313,23 @@ fn a_closed_pipe_ends_quietly() {
     let ended = Ended::of(child.wait_with_output().unwrap());
     assert_eq!((ended.code, &*ended.err), (0, ""));
 }
+
+/// What was ordered is carried, whoever wants to hear of it.
+#[test]
+fn a_put_whose_events_nobody_reads_is_carried_to_its_end() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    let here = tempfile::TempDir::new().unwrap();
+    for number in 0..2000 {
+        fs::write(here.path().join(number.to_string()), b"x").unwrap();
+    }
+    let mut command = ada.program.command(["put", "--json", ".", &ada.place("all/")]);
+    command.current_dir(here.path()).stderr(std::process::Stdio::piped());
+    let (reader, writer) = std::io::pipe().unwrap();
+    let child = command.stdout(writer).spawn().unwrap();
+    drop(command);
+    drop(reader);
+    let ended = Ended::of(child.wait_with_output().unwrap());
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    assert_eq!(fs::read_dir(ada.home().join("all")).unwrap().count(), 2000);
+}

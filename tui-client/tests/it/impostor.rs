@@ -6,13 +6,14 @@ use std::sync::Arc;
 use sampan_client::address::Place;
 use sampan_client::state::State;
 use sampan_protocol::message::{
-    Durability, Hello, HelloAnswer, Limits, List, Request, ScramAnswer, ScramProof, Welcome,
+    Durability, Goodbye, GoodbyeReason, Hello, HelloAnswer, Limits, List, Request, ScramAnswer,
+    ScramProof, Welcome,
 };
 use sampan_protocol::scram::{HelloHash, ServerLogin, Verifier};
 use sampan_protocol::testing::{Received, ScriptedPeer, identity};
 use sampan_protocol::transport::Acceptor;
 use sampan_protocol::wire::{Flags, Op};
-use sampan_protocol::{ErrorCode, PROTOCOL_VERSION, Refusal};
+use sampan_protocol::{ErrorCode, PROTOCOL_VERSION, Refusal, RequestId};
 use serde_bytes::ByteBuf;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -223,22 +224,41 @@ fn s19_a_welcome_without_any_proof_is_worth_nothing() {
 
 /// A program that logs in by a key has no login to find garbage in: it comes with an answer.
 #[test]
-fn garbage_after_the_login_is_a_lost_link_and_ends_with_3() {
-    let impostor = Impostor::start(|mut peer| async move {
+fn garbage_after_the_login_ends_with_3_and_is_not_asked_for_again() {
+    let garbage: [&[u8]; 3] = [b"\xc1\xc1\xc1", b"", b"\x84\xa2id"];
+    for header in garbage {
+        ends_after_login(move |mut peer| async move {
+            peer.send_raw(header, b"").await;
+            peer.expect_end().await;
+        });
+    }
+    ends_after_login(|mut peer| async move {
+        let reason = GoodbyeReason::ProtocolError;
+        let goodbye = Goodbye { reason, retry_after_ms: None };
+        peer.send(RequestId::UNASKED, Op::GOODBYE, Flags::REQUEST, &goodbye, &[]).await;
+        peer.expect_end().await;
+    });
+}
+
+fn ends_after_login<F>(rest: impl Fn(ScriptedPeer) -> F + Copy + Send + Sync + 'static)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let impostor = Impostor::start(move |mut peer| async move {
         let hello: Received<Hello> = peer.expect(Op::HELLO).await;
         let welcome = Some(welcome());
         let answer = HelloAnswer { version: PROTOCOL_VERSION, challenge: None, welcome };
         peer.send(hello.id, Op::HELLO, Flags::LAST_ANSWER, &answer, &[]).await;
         peer.expect::<List>(List::OP).await;
-        peer.send_raw(b"\xc1\xc1\xc1", b"").await;
-        peer.expect_end().await;
+        rest(peer).await;
     });
     let program = Program::new();
     let account = Place::parse(impostor.place().as_ref(), None).unwrap().account;
     State::under(program.home()).store_login_key(&account, &[1; 32]).unwrap();
     let fingerprint = identity().fingerprint().to_string();
-    let arguments = ["ls", "--retry-for", "0", "--fingerprint", &fingerprint, &impostor.place()];
+    let arguments =
+        ["ls", "--retry-for", "forever", "--fingerprint", &fingerprint, &impostor.place()];
     let ended = program.run(arguments);
     impostor.end(&ended);
-    ended.failed(3, &["link was lost", "--retry-for"]);
+    ended.failed(3, &["127.0.0.1", "not keep to the protocol", "up to date"]);
 }

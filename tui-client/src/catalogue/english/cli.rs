@@ -35,6 +35,17 @@ pub fn no_place() -> String {
     "a place is missing; write USER@HOST:PATH or sampan://USER@HOST[:PORT]/PATH".to_owned()
 }
 
+/// Options of a connection, and none is asked for.
+pub fn no_place_for_options() -> String {
+    "these options are about a server: name its place too, as in `sampan -P 7300 USER@HOST`"
+        .to_owned()
+}
+
+/// One operand where there must be two.
+pub fn no_target() -> String {
+    "the last operand is where to, and nothing stands before it; see --help".to_owned()
+}
+
 /// Places of two accounts in one command.
 pub fn two_accounts(first: &Account, other: &Account) -> String {
     format!("all places of one command must be one account's; here are {first} and {other}")
@@ -242,7 +253,10 @@ pub fn skip_word(reason: SkipReason) -> &'static str {
 /// Something that was left out.
 pub fn left_out(from: &Location, reason: SkipReason) -> String {
     let why = match reason {
-        SkipReason::Link => "a symbolic link; --links follow carries what it points to",
+        SkipReason::Link if matches!(from, Location::Local(_)) => {
+            "a symbolic link; `put --links follow` carries what it points to"
+        }
+        SkipReason::Link => "a symbolic link, which the server does not follow",
         SkipReason::NotAFile => "a socket, FIFO or device, which is never opened",
         SkipReason::TargetExists => "the target exists",
         SkipReason::TargetNewer => "the target is newer",
@@ -282,7 +296,8 @@ pub fn conflict(there: &str, new: &str) -> String {
 
 /// The answers to a conflict.
 pub fn conflict_choices() -> String {
-    "(o)verwrite, (s)kip, overwrite if (n)ewer, (r)ename; a capital letter for all: ".to_owned()
+    "(y) overwrite, (n) skip, (w) overwrite if newer, (r) rename; a capital letter for all: "
+        .to_owned()
 }
 
 /// The engine stopped without a word.

@@ -14,6 +14,12 @@ pub fn what_happened(situation: &Situation) -> String {
         S::Unreachable(reason) => return format!("it cannot be reached: {reason}"),
         S::NotSampan => "something answers there, but it is not a Sampan server",
         S::SecureChannel(reason) => return format!("no secure channel could be made: {reason}"),
+        S::ProtocolBroken(Some(noticed)) => {
+            return format!("the server does not keep to the protocol: {noticed}");
+        }
+        S::ProtocolBroken(None) => {
+            "the server says that this program does not keep to the protocol"
+        }
         S::LinkLost => "the link was lost and did not come back in time",
         S::OtherVersion(message) => {
             return format!("it speaks another version of the protocol: {message}");
@@ -61,7 +67,10 @@ pub fn what_happened(situation: &Situation) -> String {
         S::PermissionDenied(Side::Remote) => "permission denied on the server",
         S::NameNotStorable(Side::Local) => "the local disk cannot hold this name",
         S::NameNotStorable(Side::Remote) => "the server cannot hold this name",
-        S::InvalidTarget => "this cannot be the home itself, above it, or a folder inside itself",
+        S::AboveHome => "this leads above the home, which cannot be left",
+        S::HomeItself => "this is the home itself, which is neither moved nor removed",
+        S::InvalidTarget => "nothing takes the home's place, and no folder goes inside itself",
+        S::LinkLoop => "the link leads back to a folder that holds it",
         S::OtherFileSystem => "it lies on another file system",
         S::SourceChanged(_) => "it changed while it was read, every time",
         S::TargetChanged(_) => "another file appeared at the target meanwhile",
@@ -102,6 +111,10 @@ pub fn what_happened(situation: &Situation) -> String {
     fixed.to_owned()
 }
 
+fn last_name(subject: &str) -> &str {
+    subject.rsplit('/').next().unwrap_or(subject)
+}
+
 /// What to do next, if there is something. `place` is `USER@HOST`, ready to be typed.
 pub fn what_next(situation: &Situation, subject: &str, place: &str) -> Option<String> {
     use Situation as S;
@@ -115,7 +128,10 @@ pub fn what_next(situation: &Situation, subject: &str, place: &str) -> Option<St
         S::LinkLost => {
             "run the same command again to go on where it stopped, or wait longer with --retry-for"
         }
-        S::OtherVersion(_) => "bring the older of the two programs up to date",
+        S::SecureChannel(_) => "check host and port, or ask the administrator",
+        S::ProtocolBroken(_) | S::OtherVersion(_) => {
+            "bring the older of the two programs up to date"
+        }
         S::Busy { retry_after: Some(wait), .. } => {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             return Some(format!("try again in {seconds} s"));
@@ -146,6 +162,20 @@ pub fn what_next(situation: &Situation, subject: &str, place: &str) -> Option<St
         S::Exists(_) => {
             "choose another name; `put` and `get` take --on-conflict, `mv` takes --overwrite"
         }
+        S::AboveHome => "leave out a `..`",
+        // In a name: the host of a place may hold brackets.
+        S::NotFound(Side::Remote) if last_name(subject).contains(['*', '?', '[']) => {
+            "* ? and [ are taken as they stand; name each file"
+        }
+        S::PermissionDenied(Side::Local) => "check the permissions of it and of its folder",
+        S::PermissionDenied(Side::Remote) => {
+            "ask the administrator: the server's own user may not do it"
+        }
+        S::NotAFile(_) => "leave it out: only files and folders are carried",
+        S::NotAFolder(_) => "check the path",
+        S::OtherFileSystem => "ask the administrator: a home ends where something is mounted",
+        S::IsALink(_) => "name what it leads to, or remove the link",
+        S::LinkLoop => "remove the link, or leave it out with --links skip",
         S::NotEmpty(_) => "add -r to remove what is in it",
         S::KindDiffers(_) => "move one of them away, or choose another target",
         S::NameNotStorable(_) => "rename it, or choose another target",

@@ -11,12 +11,10 @@ use crate::transfer::{Links, OnConflict};
 /// `put`.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Put {
-    /// Files and folders here; DIR/. means what is in it
-    #[arg(required = true, value_name = "LOCAL")]
-    pub(in crate::cli) sources: Vec<OsString>,
-    /// Where to; a trailing / means a folder
-    #[arg(required = true, value_name = "PLACE")]
-    pub(in crate::cli) target: OsString,
+    /// Files and folders here, DIR/. for what is in it; then where to, a trailing / means a folder
+    // One list: clap takes no option between the words of two.
+    #[arg(required = true, value_name = "LOCAL… PLACE", num_args = 1..)]
+    pub(in crate::cli) operands: Vec<OsString>,
     /// What to do with links: skip each by name, follow to what they point to, or fail
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = LinksChoice::Skip)]
     pub(in crate::cli) links: LinksChoice,

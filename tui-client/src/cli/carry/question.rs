@@ -46,17 +46,18 @@ pub(super) async fn ask(terminal: Terminal, conflict: Conflict) -> io::Result<An
     }
 }
 
-/// The first letter decides, a capital one for all.
+/// A letter or its word, with a capital for all. The letters are the screen's; nothing that only
+/// begins like an answer is one, for it may replace a file.
 fn read(typed: &str) -> Option<Answer> {
-    let letter = typed.chars().next()?;
-    let resolution = match letter.to_ascii_lowercase() {
-        'o' => Resolution::Overwrite,
-        's' => Resolution::Skip,
-        'n' => Resolution::Newer,
-        'r' => Resolution::Rename,
+    let for_all = typed.chars().next()?.is_ascii_uppercase();
+    let resolution = match typed.to_ascii_lowercase().as_str() {
+        "y" | "yes" | "o" | "overwrite" => Resolution::Overwrite,
+        "n" | "no" | "s" | "skip" => Resolution::Skip,
+        "w" | "newer" => Resolution::Newer,
+        "r" | "rename" => Resolution::Rename,
         _ => return None,
     };
-    Some(Answer { resolution, for_all: letter.is_ascii_uppercase() })
+    Some(Answer { resolution, for_all })
 }
 
 #[cfg(test)]
@@ -70,10 +71,14 @@ mod tests {
         let table = [
             ("o", one(Resolution::Overwrite)),
             ("skip", one(Resolution::Skip)),
-            ("N", all(Resolution::Newer)),
+            ("no", one(Resolution::Skip)),
+            ("N", all(Resolution::Skip)),
+            ("Y", all(Resolution::Overwrite)),
+            ("w", one(Resolution::Newer)),
             ("Rename", all(Resolution::Rename)),
             ("", None),
-            ("yes", None),
+            ("none of it", None),
+            ("not newer", None),
         ];
         for (typed, expected) in table {
             assert_eq!(read(typed), expected, "{typed}");

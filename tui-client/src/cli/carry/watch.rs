@@ -157,8 +157,12 @@ impl Watch {
         }
         if let Face::Json(lines) = &mut self.face {
             if let Some(line) = lines.of(event, failed, Instant::now()) {
-                self.output.line(&line.to_string())?;
-                self.output.flush()?;
+                let said = self.output.line(&line.to_string());
+                match said.and_then(|()| self.output.flush()) {
+                    // What was ordered is carried, also when nobody wants to hear of it any more.
+                    Err(Stop::ClosedPipe) => self.face = Face::Quiet,
+                    said => said?,
+                }
             }
         } else if let Some(Failed { message, .. }) = failed {
             self.say(message, asks);
@@ -199,7 +203,11 @@ impl Watch {
             }
             tell(&text::summary(summary));
         }
-        self.output.flush()
+        match self.output.flush() {
+            // It is all done; how it went is said by the code.
+            Err(Stop::ClosedPipe) => Ok(()),
+            flushed => flushed,
+        }
     }
 }
 

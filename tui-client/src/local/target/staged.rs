@@ -229,7 +229,8 @@ pub(super) fn create_staging(folder: &Folder, staging: &StagingName) -> Result<F
     };
     created
         .map(File::from)
-        .map_err(|error| failed_naming(&folder.path().join(staging.as_str()), error))
+        // What a person knows is the folder, not the name that we chose.
+        .map_err(|error| failed_naming(folder.path(), error))
 }
 
 /// Bytes of disk that a file takes; the unit is POSIX'.
