@@ -21,13 +21,14 @@ use super::rate::Rate;
 use super::route;
 use crate::place::Location;
 use crate::transfer::{
-    Batch, BatchId, Direction, Event, ItemId, Outcome, Summary, Totals, Transfer,
+    Batch, BatchId, Direction, Event, ItemId, Outcome, SkipReason, Summary, Totals, Transfer,
 };
 
 pub use item::{Item, STALL, State};
 pub use lost::Lost;
 
-/// Most failures that the panel keeps and that can be tried again; the count goes on.
+/// Most failures that the panel keeps and that can be tried again, and most that was left out; the
+/// counts go on.
 const MOST_LOST: usize = 10_000;
 
 /// A target that exists and differs.
@@ -60,6 +61,7 @@ pub struct Transfers {
     batches: BTreeMap<BatchId, BatchState>,
     items: BTreeMap<ItemId, Item>,
     lost: VecDeque<Lost>,
+    left_out: VecDeque<LeftOut>,
     conflicts: VecDeque<Conflict>,
     rates: [Rate; 2],
     began: Instant,
@@ -117,6 +119,17 @@ pub enum Line<'a> {
     Running(&'a Item),
     /// One that failed.
     Failed(&'a Lost),
+    /// What cannot be carried.
+    LeftOut(&'a LeftOut),
+}
+
+/// Something that is never carried, such as a link.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeftOut {
+    /// Where it lies.
+    pub from: Location,
+    /// Why.
+    pub reason: SkipReason,
 }
 
 impl Transfers {
@@ -126,6 +139,7 @@ impl Transfers {
             batches: BTreeMap::new(),
             items: BTreeMap::new(),
             lost: VecDeque::new(),
+            left_out: VecDeque::new(),
             conflicts: VecDeque::new(),
             rates: [Rate::new(now); 2],
             began: now,
@@ -195,8 +209,13 @@ impl Transfers {
             }
             Event::Finished { batch, item, from, to, source, outcome } => {
                 self.finished(batch, item, source.as_ref());
-                if let Outcome::Failed(failure) = outcome {
-                    self.lose(Lost { batch, from, to, failure });
+                match outcome {
+                    Outcome::Failed(failure) => self.lose(Lost { batch, from, to, failure }),
+                    // What a person chose to leave out needs no naming.
+                    Outcome::Skipped(reason @ (SkipReason::Link | SkipReason::NotAFile)) => {
+                        self.leave_out(LeftOut { from, reason });
+                    }
+                    Outcome::Skipped(_) | Outcome::Done { .. } | Outcome::Unchanged => {}
                 }
             }
             Event::GroupFinished { item } => self.group_finished(item),
@@ -243,6 +262,13 @@ impl Transfers {
             self.lost.pop_front();
         }
         self.lost.push_back(lost);
+    }
+
+    fn leave_out(&mut self, left: LeftOut) {
+        if self.left_out.len() == MOST_LOST {
+            self.left_out.pop_front();
+        }
+        self.left_out.push_back(left);
     }
 
     /// Batches that carry again what failed, which does not count as failed any more.
@@ -302,15 +328,17 @@ impl Transfers {
         });
     }
 
-    /// Lines below the gauge for all: what runs first, then what failed, latest first.
+    /// Lines below the gauge for all: what runs first, then what failed and what was left out, each
+    /// latest first.
     pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
         let running = self.items.values().map(Line::Running);
-        running.chain(self.lost().map(Line::Failed))
+        let left_out = self.left_out.iter().rev().map(Line::LeftOut);
+        running.chain(self.lost().map(Line::Failed)).chain(left_out)
     }
 
     /// How many lines there are below the gauge for all.
     pub fn line_count(&self) -> usize {
-        self.items.len() + self.lost.len()
+        self.items.len() + self.lost.len() + self.left_out.len()
     }
 
     /// The gauge for all; `None` if there is nothing to show.

@@ -24,6 +24,10 @@ pub(super) fn paint(app: &App, area: Area, paint: &mut Paint) {
         match line {
             Line::Running(item) => running(item, broken, area, paint),
             Line::Failed(lost) => failed(app, &lost.failure, area, paint),
+            Line::LeftOut(left) => {
+                let line = text::left_out(&left.from, left.reason);
+                paint.text(area, &line, paint.theme.plain);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::app::{App, action};
 use crate::catalogue::screen as text;
-use crate::failure::Failure;
+use crate::failure::{Failure, Situation};
 use crate::message::Message;
 use crate::place::Location;
 
@@ -199,6 +199,11 @@ fn failures(dialog: &FailuresDialog, app: &App) -> Content {
 fn explain(failure: &Failure, app: &App) -> Vec<Block> {
     let Message { subject, what, next } = Message::of(failure, app.connection.account());
     let subject = (!subject.is_empty()).then_some(Block::Line(subject));
+    let next = match failure.situation {
+        // What commands take has no meaning here.
+        Situation::Exists(_) => Some(text::CHOOSE_ANOTHER_NAME.to_owned()),
+        _ => next,
+    };
     let next = next.map(Block::Text);
     subject.into_iter().chain([Block::Strong(what)]).chain(next).collect()
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::app::testing::{file, home, name, order};
 use crate::failure::{Failure, Side, Situation};
-use crate::transfer::Phase;
+use crate::transfer::{Phase, SkipReason};
 
 const BATCH: BatchId = BatchId(7);
 const ITEM: ItemId = ItemId(1);
@@ -143,6 +143,22 @@ fn the_end_is_told_with_what_failed_and_why() {
     );
     assert!(transfers.dismiss(later));
     assert!(transfers.is_empty());
+}
+
+#[test]
+fn what_cannot_be_carried_is_named_and_what_was_declined_is_not() {
+    let reasons = [SkipReason::Link, SkipReason::TargetExists, SkipReason::NotAFile];
+    let told = reasons.map(|reason| finished(ITEM, 1, Outcome::Skipped(reason)));
+    let transfers = running(Instant::now(), told);
+    let left_out: Vec<_> = transfers
+        .lines()
+        .map(|line| match line {
+            Line::LeftOut(left) => left.reason,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(left_out, [SkipReason::NotAFile, SkipReason::Link], "latest first");
+    assert_eq!(transfers.line_count(), 2);
 }
 
 #[test]

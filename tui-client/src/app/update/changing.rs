@@ -110,7 +110,8 @@ fn running(kind: Kind, total: usize, wanted: Option<(PaneId, Name)>) -> Running 
 /// A change ended: shows what did not work, and what is there now.
 pub(super) fn changed(app: &mut App, id: ChangeId, failures: Vec<Failure>, turn: &mut Turn) {
     let Some(running) = app.changes.end(id) else { return };
-    if !failures.is_empty() {
+    let is_done = failures.is_empty();
+    if !is_done {
         app.dialogs.push(Dialog::failures(failures));
     }
     if let Some(batch) = running.of_move {
@@ -120,7 +121,8 @@ pub(super) fn changed(app: &mut App, id: ChangeId, failures: Vec<Failure>, turn:
         return;
     }
     for pane in PaneId::BOTH {
-        let wanted = running.wanted.clone().filter(|(wanting, _)| *wanting == pane);
+        // What has the name that was refused is something else.
+        let wanted = running.wanted.clone().filter(|(wanting, _)| is_done && *wanting == pane);
         browse::reload(app, pane, wanted.map(|(_, name)| name), turn);
     }
     super::connecting::ask_quota(app, turn);

@@ -61,7 +61,10 @@ pub(super) fn run(app: &mut App, action: Action, turn: &mut Turn) {
         Action::Parent => browse::parent(app, app.focus, turn),
         Action::Mark => browse::mark(app),
         Action::StepBack => browse::step_back(app, turn),
-        Action::Reload => browse::reload(app, app.focus, None, turn),
+        Action::Reload => {
+            browse::reload(app, app.focus, None, turn);
+            connecting::ask_quota(app, turn);
+        }
         Action::ToggleOrder => browse::toggle_order(app, turn),
         Action::Connect => connecting::ask(app, turn),
         Action::StopTransfers => transferring::ask_stop(app, turn),

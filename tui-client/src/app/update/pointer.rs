@@ -2,6 +2,7 @@
 
 use super::{Turn, browse, connecting, dialog, keys, transferring};
 use crate::app::App;
+use crate::app::action::Action;
 use crate::app::gesture::{
     CARRY_THRESHOLD, Carry, Click, DOUBLE_CLICK, DropTarget, Gesture, Press, Sweep,
 };
@@ -52,7 +53,10 @@ fn press(app: &mut App, mouse: Mouse, turn: &mut Turn) {
     // A press without an up before it: the up was lost.
     cancel(app);
     app.notice = None;
-    app.escape = None;
+    if app.escape.take().is_some() {
+        // No digit follows any more.
+        keys::run(app, Action::StepBack, turn);
+    }
     app.gesture = Gesture::Spent;
     let hit = layout::hit(app, mouse.x, mouse.y);
     match hit {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::app::changes::{Change, Seen};
+use crate::app::dialog::content::Content;
 use crate::app::testing::name;
 use crate::failure::{Failure, Side, Situation};
 
@@ -51,6 +52,22 @@ fn a_rename_begins_with_the_old_name() {
     assert_eq!(renamings[0].from.location, here("report.txt"));
     assert_eq!(renamings[0].from.attributes, file("report.txt", 7).attributes);
     assert_eq!(renamings[0].to, here("report-2.txt"));
+}
+
+#[test]
+fn a_refused_rename_leaves_the_cursor_where_it_was() {
+    let both = [file("a", 1), file("b", 2)];
+    let mut bench = Bench::new(&both, &[]);
+    bench.press("Down F2 Backspace b Enter");
+    let (id, _) = only_change(&bench.taken());
+    let exists = Failure::new(Situation::Exists(Side::Local), "b");
+    bench.event(Event::Changed { id, failures: vec![exists] });
+    let generation = bench.app.pane(PaneId::Left).generation;
+    let (rows, complete) = (rows(&both), true);
+    bench.event(Event::Rows { pane: PaneId::Left, generation, rows, unreadable: 0, complete });
+    assert_eq!(bench.under_cursor(PaneId::Left), "a", "what is deleted next is not the other one");
+    let said = Content::of(bench.dialog(), &bench.app).blocks;
+    assert!(!format!("{said:?}").contains("--"), "no command line here: {said:?}");
 }
 
 #[test]

@@ -105,7 +105,8 @@ fn a_late_answer_changes_nothing() {
 fn reload_asks_again_and_keeps_cursor_and_marks() {
     let mut bench = Bench::new(&twelve(), &[]);
     bench.press("Down Space Ctrl-r");
-    assert!(matches!(&bench.taken()[..], [Effect::List { .. }]));
+    let taken = bench.taken();
+    assert!(matches!(&taken[..], [Effect::List { .. }, Effect::AskQuota]), "{taken:?}");
     let generation = bench.left().generation;
     bench.event(Event::Rows {
         pane: PaneId::Left,
@@ -151,6 +152,9 @@ fn esc_unmarks_unless_a_digit_follows() {
     let mut bench = Bench::new(&twelve(), &[]);
     bench.press("Down Space Esc");
     assert_eq!(bench.marked(PaneId::Left), ["docs"]);
+    let mut clicked = Bench::new(&twelve(), &[]);
+    clicked.press("Down Space Esc").mouse(MouseKind::Down, 6, 4);
+    assert_eq!(clicked.marked(PaneId::Left), Vec::<String>::new(), "no digit follows any more");
     let wakes = bench.app.wakes_at(bench.now);
     assert_eq!(wakes, Some(bench.now + ESCAPE_WAIT));
     bench.wait(ESCAPE_WAIT);

@@ -11,7 +11,7 @@ use crate::app::order::Order;
 
 pub const NOT_CONNECTED_LINES: [&str; 2] = ["Not connected.", "Press C, Enter or click here."];
 pub const READING: &str = "reading …";
-pub const EMPTY: &str = "empty";
+pub const EMPTY: &str = "(empty)";
 pub const HEAD_NAME: &str = "Name";
 pub const HEAD_SIZE: &str = "Size";
 pub const HEAD_CHANGED: &str = "Changed";

@@ -23,6 +23,7 @@ pub const TITLE_QUIT: &str = "Leave?";
 pub const TITLE_STOP: &str = "Stop?";
 pub const TITLE_HELP: &str = "Help";
 pub const TITLE_FAILURE: &str = "This did not work";
+pub const CHOOSE_ANOTHER_NAME: &str = "choose another name, or move the other one away";
 
 pub const CONNECT_HINT: &str =
     "A whole place, such as sampan://USER@HOST/FOLDER, or user and host. Enter connects.";

@@ -7,7 +7,8 @@ use sampan_protocol::ByteSize;
 use super::grouped;
 use crate::app::changes::{Kind, Running};
 use crate::app::transfers::{Ended, Overall, State};
-use crate::transfer::{Direction, Summary};
+use crate::place::Location;
+use crate::transfer::{Direction, SkipReason, Summary};
 
 pub const RETRY_HINT: &str = " · w, then r, tries again";
 pub const ALL: &str = "All";
@@ -79,6 +80,15 @@ pub fn group(folder: &str, files: u64) -> String {
     format!("{folder} · {} files", grouped(files))
 }
 
+/// Something that is never carried.
+pub fn left_out(from: &Location, reason: SkipReason) -> String {
+    let what = match reason {
+        SkipReason::Link => "a symbolic link",
+        _ => "a socket, FIFO or device",
+    };
+    format!("· left out, {what} · {from}")
+}
+
 /// How many of how many, and what waits.
 pub fn overall(all: &Overall) -> String {
     let planned = if all.planned { "" } else { "+" };
@@ -86,7 +96,7 @@ pub fn overall(all: &Overall) -> String {
         0 => String::new(),
         asking => format!(" · {asking} to answer"),
     };
-    format!("{}/{}{planned} files{asking}", grouped(all.settled), grouped(all.count))
+    format!("{}/{}{planned} items{asking}", grouped(all.settled), grouped(all.count))
 }
 
 /// How it all ended.
