@@ -37,6 +37,7 @@ use std::time::{Duration, Instant};
 use jiff::tz::TimeZone;
 use sampan_protocol::RemotePath;
 
+use crate::address::Account;
 use crate::catalogue::screen as text;
 use crate::place::Location;
 use changes::Changes;
@@ -73,6 +74,8 @@ pub struct App {
     pub dialogs: Vec<Dialog>,
     /// The gauges.
     pub transfers: Transfers,
+    /// Whose home they lead to or come from.
+    pub carried_for: Option<Account>,
     /// Moves across that run.
     pub moves: Moves,
     /// Changes that run.
@@ -147,6 +150,7 @@ impl App {
             in_panel: false,
             dialogs: Vec::new(),
             transfers: Transfers::new(now),
+            carried_for: None,
             moves: Moves::default(),
             changes: Changes::default(),
             connection: Connection::default(),

@@ -11,6 +11,7 @@ use crate::app::effect::Effect;
 use crate::app::pane::{Generation, PaneId, Reading, Row};
 use crate::catalogue::screen as text;
 use crate::failure::Failure;
+use crate::message::Message;
 use crate::place::Location;
 
 /// Moves the cursor by rows.
@@ -125,13 +126,21 @@ pub(super) fn listing_failed(
     pane: PaneId,
     generation: Generation,
     failure: Failure,
+    turn: &Turn,
 ) {
     if app.pane(pane).generation != generation {
         return;
     }
+    let was_shown = app.pane(pane).reading == Reading::Reloading;
     app.pane_mut(pane).fail();
     reveal(app, pane);
-    app.dialogs.push(Dialog::failures(vec![failure]));
+    if was_shown {
+        // Transfers reload panes again and again: a dialog each time would bury the screen.
+        let message = Message::of(&failure, app.connection.account());
+        app.say(message.to_string(), turn.now);
+    } else {
+        app.dialogs.push(Dialog::failures(vec![failure]));
+    }
 }
 
 /// Sorts the other way, in both panes.

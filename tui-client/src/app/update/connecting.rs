@@ -113,6 +113,11 @@ pub(super) fn outcome(app: &mut App, tried: AttemptId, outcome: ConnectOutcome, 
 
 fn open(app: &mut App, account: Account, folder: RemotePath, link: LinkState, turn: &mut Turn) {
     app.dialogs.retain(|dialog| !matches!(dialog, Dialog::Connect(_)));
+    if app.carried_for.as_ref() != Some(&account) {
+        // What failed for another account is not tried again with this one.
+        app.transfers.dismiss(turn.now);
+        app.carried_for = Some(account.clone());
+    }
     app.connection = Connection::Open { account, link };
     app.pane_mut(PaneId::Right).close(Location::Remote(folder));
     browse::open(app, PaneId::Right, None, turn);

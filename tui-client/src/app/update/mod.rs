@@ -70,7 +70,7 @@ pub fn update(app: &mut App, event: Event, now: Instant) -> Turn {
             }
         }
         Event::ListingFailed { pane, generation, failure } => {
-            browse::listing_failed(app, pane, generation, failure);
+            browse::listing_failed(app, pane, generation, failure, &turn);
         }
         Event::Space(space) => app.space = Some(space),
         Event::ChangeProgress { id, done } => app.changes.advance(id, done),

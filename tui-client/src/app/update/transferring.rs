@@ -169,6 +169,7 @@ fn close_answered(app: &mut App) {
     let transfers = &app.transfers;
     app.dialogs.retain(|dialog| match dialog {
         Dialog::Overwrite(dialog) => transfers.asks(&dialog.conflict),
+        Dialog::Stop(_) => transfers.is_running(),
         _ => true,
     });
 }

@@ -5,6 +5,7 @@ use crate::app::connection::{AttemptId, Trust};
 use crate::app::dialog::ConnectDialog;
 use crate::app::pane::Reading;
 use crate::failure::{Failure, Situation};
+use crate::transfer::{BatchId, Event as Told, Summary};
 
 fn attempt(effects: &[Effect]) -> (AttemptId, Trust) {
     let found = effects.iter().find_map(|effect| match effect {
@@ -48,6 +49,29 @@ fn a_first_contact_asks_for_the_key_with_no_connection_held() {
     assert!(bench.app.dialogs.is_empty());
     let effects = bench.taken();
     assert!(matches!(&effects[..], [Effect::List { pane: PaneId::Right, .. }, Effect::AskQuota]));
+}
+
+#[test]
+fn what_failed_for_one_account_is_not_kept_for_another() {
+    let mut bench = Bench::offline(&twelve());
+    let now = bench.now;
+    let open = |bench: &mut Bench, user: &str| {
+        let server = Server { host: "box".to_owned(), port: 7227 };
+        let account = Account { user: user.to_owned(), server };
+        begin(
+            &mut bench.app,
+            Opening::Open { account, folder: RemotePath::home(), link: live() },
+            now,
+        );
+    };
+    open(&mut bench, "anna");
+    bench.app.transfers.begin(BatchId(1), crate::app::testing::order(), now);
+    let ended = Told::Summary { batch: BatchId(1), summary: Summary::default() };
+    bench.app.transfers.apply(ended, now);
+    open(&mut bench, "anna");
+    assert!(!bench.app.transfers.is_empty());
+    open(&mut bench, "bob");
+    assert!(bench.app.transfers.is_empty());
 }
 
 #[test]

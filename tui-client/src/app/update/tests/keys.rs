@@ -196,6 +196,21 @@ fn a_folder_that_cannot_be_read_says_why_and_leads_back() {
 }
 
 #[test]
+fn a_shown_folder_that_vanishes_is_told_without_a_dialog_each_time() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    for _ in 0..3 {
+        bench.press("Ctrl-r");
+        let generation = bench.left().generation;
+        let why = crate::failure::Situation::NotFound(crate::failure::Side::Local);
+        let failure = crate::failure::Failure::new(why, "/home/anna");
+        bench.event(Event::ListingFailed { pane: PaneId::Left, generation, failure });
+        assert!(bench.app.dialogs.is_empty());
+        let notice = bench.app.notice.as_ref().map(|notice| notice.text.clone());
+        assert!(notice.is_some_and(|text| text.starts_with("/home/anna: no such file")));
+    }
+}
+
+#[test]
 fn nothing_moves_nothing_wakes() {
     let mut bench = Bench::new(&twelve(), &[]);
     bench.press("Down Up");

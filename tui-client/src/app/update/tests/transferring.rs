@@ -144,6 +144,17 @@ fn the_question_about_leaving_tells_what_runs_now() {
 }
 
 #[test]
+fn the_question_about_stopping_goes_when_nothing_runs() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    bench.press("End F5");
+    let (batch, _) = submitted(&bench.taken());
+    bench.press("x");
+    assert!(matches!(bench.dialog(), Dialog::Stop(_)));
+    bench.event(summary(batch));
+    assert!(bench.app.dialogs.is_empty());
+}
+
+#[test]
 fn f6_removes_each_source_only_after_it_is_across() {
     let mut bench = Bench::new(&twelve(), &[]);
     bench.press("End F6");
