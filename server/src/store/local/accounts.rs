@@ -107,11 +107,11 @@ impl Inner {
         self.db.write("removing an account", move |connection| accounts::remove(connection, id))?;
         self.homes.forget(id);
         for row in rows {
-            if let Some(upload) = self.uploads.get(row.id) {
+            if let Some(upload) = self.uploads.get(row.slot_key()) {
                 upload.lock().state.set_phase(crate::upload::Phase::Gone);
             }
-            self.uploads.forget(row.id);
-            self.sweep(staging::of_upload(row.id));
+            self.uploads.forget(row.slot_key());
+            self.sweep(row.staging());
         }
         for stored in left {
             self.sweep_intent(&decode(&stored.body)?);

@@ -21,8 +21,9 @@ use super::db::uploads::{self, UploadRow};
 use super::failure::{about, while_doing};
 use super::home::Home;
 use super::intent::{Intent, Publish};
-use super::uploads::{Slot, Upload};
-use super::{staging, target};
+use super::slots::{Slot, SlotKey};
+use super::target;
+use super::uploads::Upload;
 use crate::quota::{self, Charge};
 use crate::store::{Changed, OpenedBy, Result, Situation, StoreError};
 use crate::upload::Phase;
@@ -89,7 +90,7 @@ impl Inner {
             return Err(while_doing("finishing an upload's file")(error));
         }
         if let Err(error) = self.disk.flush_file(&upload.data) {
-            self.lose_staging(&upload);
+            self.lose_staging_for_now(&upload);
             return Err(while_doing("flushing an upload")(error));
         }
         self.step("data flushed")?;
@@ -124,24 +125,24 @@ impl Inner {
         });
         match &answer {
             _ if published => {
-                self.end_upload(upload.id);
-                self.sweep(staging::of_upload(upload.id));
+                self.end_upload(upload.slot_key());
+                self.sweep(upload.staging());
             }
             // Half published, perhaps: no piece may come until it is settled.
             _ if home.unsettled.load(Ordering::Relaxed) => {}
             // Only a failed flush leaves in doubt what is staged; another failure may be tried again.
-            _ if upload.lost.load(Ordering::Relaxed) => self.lose_staging(upload),
+            _ if upload.lost.load(Ordering::Relaxed) => self.lose_staging_for_now(upload),
             _ => upload.lock().state.reopen(),
         }
         answer?.changed()
     }
 
     /// Forgets an upload that is published.
-    pub(super) fn end_upload(&self, id: UploadId) {
-        if let Some(upload) = self.uploads.get(id) {
+    pub(super) fn end_upload(&self, key: SlotKey) {
+        if let Some(upload) = self.uploads.get(key) {
             upload.lock().state.set_phase(Phase::Gone);
         }
-        self.uploads.forget(id);
+        self.uploads.forget(key);
     }
 
     fn plan_publish(&self, home: &Home, upload: &Upload) -> Result<(Publish, Charge)> {
@@ -163,7 +164,8 @@ impl Inner {
         let new = Charge::entry(upload.size).plus(Charge::entries(missing));
         let extra = self.extra_for(&row, new, replaces.as_ref())?;
         let replaces = replaces.map(|meta| meta.id());
-        Ok((Publish { upload: id, path: path.clone(), existing, file: file.id(), replaces }, extra))
+        let (path, file, generation) = (path.clone(), file.id(), upload.generation);
+        Ok((Publish { upload: id, path, existing, file, replaces, generation }, extra))
     }
 
     /// What an upload needs beyond its reservation: it may replace another file than the one it
@@ -191,22 +193,22 @@ impl Inner {
         self.settle_left_over(home)?;
         let account = home.account;
         if let Some(upload) = slot.get() {
-            if upload.account != account {
-                return Ok(());
-            }
             let mut live = upload.lock();
             live.state.set_phase(Phase::Gone);
             drop(upload.when_quiet(live));
         }
         slot.set(None);
-        let removed = self.db.write("giving an upload up", move |connection| {
+        let row = self.db.read(|connection| uploads::get(connection, account, id))?;
+        let Some(row) = row else {
+            self.uploads.forget_unused((account, id), slot);
+            return Ok(());
+        };
+        self.db.write("giving an upload up", move |connection| {
             uploads::remove(connection, account, id)
         })?;
         self.step("upload given up")?;
-        if removed {
-            self.uploads.forget(id);
-            self.sweep(staging::of_upload(id));
-        }
+        self.uploads.forget((account, id));
+        self.sweep(row.staging());
         Ok(())
     }
 }

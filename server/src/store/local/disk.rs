@@ -388,6 +388,15 @@ impl Disk {
         if self.durable { Ok(retry_on_intr(|| fs::fdatasync(file.as_fd()))?) } else { Ok(()) }
     }
 
+    /// Flushes a file's bytes, also if durability is relaxed, and lets the page cache of it go, so
+    /// that what is read next is what the disk has. After a flush that failed the kernel keeps the
+    /// bytes as clean, and no later flush of another descriptor says so (fsync(2), "EIO").
+    pub(super) fn settle_bytes(&self, file: impl AsFd) -> io::Result<()> {
+        self.gate(Call::FlushFile)?;
+        retry_on_intr(|| fs::fdatasync(file.as_fd()))?;
+        Ok(fs::fadvise(file, 0, None, fs::Advice::DontNeed)?)
+    }
+
     /// Makes a folder's names durable, unless durability is relaxed.
     pub(super) fn flush_folder(&self, folder: impl AsFd) -> io::Result<()> {
         self.gate(Call::FlushFolder)?;

@@ -44,6 +44,15 @@ pub(super) struct Publish {
     pub(super) existing: usize,
     pub(super) file: FileId,
     pub(super) replaces: Option<FileId>,
+    /// Which of the upload's staging folders it comes from.
+    #[serde(default)]
+    pub(super) generation: u64,
+}
+
+impl Publish {
+    pub(super) fn staged_in(&self) -> String {
+        super::staging::of_upload(self.upload, self.generation)
+    }
 }
 
 /// See [`Intent::Rename`].
@@ -72,7 +81,7 @@ impl Intent {
     pub(super) fn staged(&self) -> Option<String> {
         match self {
             Self::Mkdir { .. } | Self::RemoveFolder { .. } => None,
-            Self::Publish(publish) => Some(super::staging::of_upload(publish.upload)),
+            Self::Publish(publish) => Some(publish.staged_in()),
             Self::Pack(pack) => Some(pack.staged.clone()),
             Self::Rename(rename) => Some(rename.staged.clone()),
             Self::Remove(take) | Self::RemoveTree(take) => Some(take.staged.clone()),

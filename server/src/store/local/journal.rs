@@ -1,8 +1,8 @@
 //! Which blocks of an upload are staged, on disk.
 //!
 //! An appended row of records: block, state, hash, checksum. A block's record follows its bytes; a
-//! block that is sent again is first noted as absent. Nothing is flushed: after an unclean stop the
-//! journal is only a claim, and blocks are hashed again. One that is much longer than its blocks
+//! block that is sent again is first noted as absent. Nothing is flushed until its upload is
+//! forgotten: after an unclean stop the journal is only a claim, and blocks are hashed again. One that is much longer than its blocks
 //! need is written anew beside it and takes its place.
 //!
 //! Invariant: reading stops at the first record that is not whole and right; what is behind it is
@@ -116,6 +116,11 @@ impl Journal {
             end += records.len() as u64;
         }
         Ok(Self { upload: self.upload, file, end })
+    }
+
+    /// Puts what it says on the disk.
+    pub(super) fn flush(&self, disk: &Disk) -> io::Result<()> {
+        disk.flush_bytes(&self.file)
     }
 
     fn append(&mut self, disk: &Disk, record: &[u8; RECORD]) -> io::Result<()> {

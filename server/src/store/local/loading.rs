@@ -4,6 +4,9 @@
 //! so that nobody else waits for it, and so that a store that closes, or an opener that is gone, ends
 //! it between two slices; the next opener begins it anew.
 //!
+//! What is hashed is what the disk has: the file is flushed and its page cache let go before, for
+//! after a flush that failed the cache holds bytes that will never be written.
+//!
 //! Invariant: what an intent names is not loaded before that is settled, and nothing is proved that
 //! was not hashed to its end.
 
@@ -18,7 +21,9 @@ use super::committing::Ready;
 use super::db::answers::Request;
 use super::db::uploads::{self, UploadRow};
 use super::failure::while_doing;
-use super::uploads::{Slot, Upload, blocks_of};
+use super::home::Home;
+use super::slots::Slot;
+use super::uploads::{Upload, blocks_of};
 use super::{Inner, Turn};
 use crate::store::{AccountId, Opened, OpenedBy, Result, Situation, StoreError};
 use crate::upload::Phase;
@@ -38,6 +43,8 @@ struct Doubted {
     upload: Arc<Upload>,
     /// What is still to be hashed, the next one last.
     claimed: Vec<(u64, BlockHash)>,
+    /// Whether its page cache was let go.
+    settled: bool,
     slot: Arc<Slot>,
 }
 
@@ -51,15 +58,21 @@ impl Inner {
         turn: Turn,
     ) -> Result<(Arc<Upload>, Turn)> {
         if let Some(upload) = slot.get() {
-            return Ok((of_account(upload, account)?, turn));
+            return Ok((upload, turn));
         }
-        self.settled(account).await?;
+        let (home, account_turn) = self.turn_of_upload(account).await?;
         let inner = self.clone();
-        let begin = move || Ok((inner.begin_loading(account, id, &slot)?, turn));
+        // In the account's turn, so that one that is being made is not made twice.
+        let begin = move || {
+            inner.settle_left_over(&home)?;
+            let loading = inner.begin_loading(account, id, &slot);
+            drop(account_turn);
+            Ok((loading?, turn))
+        };
         let (mut loading, mut turn) = self.job(begin).await?;
         loop {
             match loading {
-                Loading::Loaded(upload) => return Ok((of_account(upload, account)?, turn)),
+                Loading::Loaded(upload) => return Ok((upload, turn)),
                 Loading::Doubted(doubted) => {
                     let inner = self.clone();
                     let prove = move || Ok((inner.prove_some(doubted)?, turn));
@@ -71,17 +84,18 @@ impl Inner {
 
     /// Loads an upload and takes it over.
     pub(super) async fn resume_loaded(self: &Arc<Self>, row: UploadRow) -> Result<Opened> {
-        let (slot, turn) = self.slot(row.id).await?;
+        let (slot, turn) = self.slot(row.slot_key()).await?;
         let (upload, turn) = self.loaded(row.account, row.id, slot, turn).await?;
-        let phase = upload.lock().state.phase();
-        if phase == Phase::Committing {
-            // With the slot's turn here, only a commit that left something over can have set that.
-            self.settled(row.account).await?;
-        }
+        let (home, account_turn) = self.turn_of_upload(row.account).await?;
         let inner = self.clone();
         self.job(move || {
+            // With the slot's turn here, only a commit that left something over can have set that.
+            if upload.lock().state.phase() == Phase::Committing {
+                inner.settle_left_over(&home)?;
+            }
+            drop(account_turn);
             if upload.lost.load(Ordering::Relaxed) {
-                inner.lose_staging(&upload);
+                inner.lose_staging(&upload)?;
             }
             upload.lock().state.reopen();
             if upload.lock().state.phase() == Phase::Gone {
@@ -101,7 +115,7 @@ impl Inner {
         by: OpenedBy,
         root: Root,
     ) -> Result<(Ready, Turn)> {
-        let (slot, turn) = self.slot(by.upload).await?;
+        let (slot, turn) = self.slot((request.account, by.upload)).await?;
         let (upload, turn) = self.loaded(request.account, by.upload, slot, turn).await?;
         let inner = self.clone();
         self.job(move || Ok((inner.make_ready(&request, by, root, upload)?, turn))).await
@@ -115,7 +129,7 @@ impl Inner {
         upload: UploadId,
         meant: impl FnOnce(&Slot) -> Result<bool> + Send + 'static,
     ) -> Result<bool> {
-        let (slot, slot_turn) = self.slot(upload).await?;
+        let (slot, slot_turn) = self.slot((account, upload)).await?;
         let (home, turn) = match self.turn(account).await {
             // It went with its account.
             Err(StoreError::Refused { situation: Situation::AccountNotFound, .. }) => {
@@ -135,33 +149,27 @@ impl Inner {
         .await
     }
 
-    /// The account, with nothing left over of an earlier change.
-    async fn settled(self: &Arc<Self>, account: AccountId) -> Result<()> {
-        let (home, turn) = match self.turn(account).await {
+    /// The turn of the account that an upload belongs to.
+    async fn turn_of_upload(self: &Arc<Self>, account: AccountId) -> Result<(Arc<Home>, Turn)> {
+        match self.turn(account).await {
             // Its uploads went with it.
             Err(StoreError::Refused { situation: Situation::AccountNotFound, .. }) => {
-                return Err(Situation::UploadNotFound.into());
+                Err(Situation::UploadNotFound.into())
             }
-            turn => turn?,
-        };
-        let inner = self.clone();
-        self.job(move || {
-            let settled = inner.settle_left_over(&home);
-            drop(turn);
-            settled.map(drop)
-        })
-        .await
+            turn => turn,
+        }
     }
 
     fn begin_loading(&self, account: AccountId, id: UploadId, slot: &Arc<Slot>) -> Result<Loading> {
+        if let Some(upload) = slot.get() {
+            return Ok(Loading::Loaded(upload));
+        }
         let row = self.db.read(|connection| uploads::get(connection, account, id))?;
         let Some(row) = row else {
-            // Another account's slot is none of ours.
-            if !self.db.read(|connection| uploads::exists(connection, id))? {
-                self.uploads.forget_unused(id, slot);
-            }
+            self.uploads.forget_unused((account, id), slot);
             return Err(Situation::UploadNotFound.into());
         };
+        self.make_room_for_upload();
         let upload = self.open_staging(&row)?;
         if row.proved {
             slot.set(Some(upload.clone()));
@@ -169,7 +177,7 @@ impl Inner {
         }
         let mut claimed = upload.lock().state.hashes(0, u64::MAX);
         claimed.reverse();
-        Ok(Loading::Doubted(Doubted { upload, claimed, slot: slot.clone() }))
+        Ok(Loading::Doubted(Doubted { upload, claimed, settled: false, slot: slot.clone() }))
     }
 
     /// Hashes some of what the journal says again; what does not match is absent.
@@ -177,6 +185,15 @@ impl Inner {
         let failed = while_doing("hashing staged blocks again");
         let upload = &doubted.upload;
         let blocks = blocks_of(upload.size)?;
+        if !doubted.settled && !doubted.claimed.is_empty() {
+            if let Err(error) = self.disk.settle_bytes(&upload.data) {
+                tracing::error!(%error, upload = %upload.id, "a flush failed; its bytes are given up");
+                self.lose_staging(upload)?;
+                // With an empty staging folder.
+                return self.begin_loading(upload.account, upload.id, &doubted.slot);
+            }
+            doubted.settled = true;
+        }
         let mut bytes = Vec::new();
         for _ in 0..BLOCKS_A_SLICE {
             let Some((block, hash)) = doubted.claimed.pop() else {
@@ -190,14 +207,16 @@ impl Inner {
             bytes.clear();
             let length = blocks.length_of(BlockIndex(block)).unwrap_or(0);
             let length = usize::try_from(length).expect("a block has at most 1 MiB");
-            self.disk
-                .read_at(&upload.data, &mut bytes, length, block * BLOCK_BYTES)
-                .map_err(&failed)?;
+            let read = self.disk.read_at(&upload.data, &mut bytes, length, block * BLOCK_BYTES);
+            if let Err(error) = &read {
+                // A sector that cannot be read may still be written.
+                tracing::warn!(%error, upload = %upload.id, block, "cannot read a staged block");
+            }
             let found = BlockHasher::new(blocks, BlockIndex(block)).and_then(|mut hasher| {
                 hasher.update(&bytes)?;
                 hasher.finish()
             });
-            if found != Ok(hash) {
+            if read.is_err() || found != Ok(hash) {
                 tracing::info!(upload = %upload.id, block, "a staged block is not what was staged");
                 let mut live = upload.lock();
                 live.state.unstage(block);
@@ -206,8 +225,4 @@ impl Inner {
         }
         Ok(Loading::Doubted(doubted))
     }
-}
-
-fn of_account(upload: Arc<Upload>, account: AccountId) -> Result<Arc<Upload>> {
-    if upload.account == account { Ok(upload) } else { Err(Situation::UploadNotFound.into()) }
 }

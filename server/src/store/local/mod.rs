@@ -42,6 +42,7 @@ mod recovery;
 mod remove;
 mod rename;
 mod setting;
+mod slots;
 mod staging;
 mod status;
 mod target;
@@ -70,9 +71,10 @@ use self::layout::Layout;
 pub use self::layout::OpenError;
 use self::pack::OpenPacks;
 use self::purging::Purges;
+pub(crate) use self::slots::LOADED_UPLOADS;
+use self::slots::{Slot, SlotKey, Uploads};
 use self::staging::Sweeps;
-pub(crate) use self::uploads::LOADED_UPLOADS;
-use self::uploads::{Slot, Upload, Uploads};
+use self::uploads::Upload;
 use super::{AccountId, Result, Situation, StoreError};
 
 /// What an acknowledged change means.
@@ -277,8 +279,8 @@ impl Inner {
     }
 
     /// An upload's slot and its turn.
-    async fn slot(&self, upload: sampan_protocol::UploadId) -> Result<(Arc<Slot>, Turn)> {
-        let slot = self.uploads.slot(upload, self.now_seconds());
+    async fn slot(&self, key: SlotKey) -> Result<(Arc<Slot>, Turn)> {
+        let slot = self.uploads.slot(key);
         let turn = acquire(&slot.turn).await?;
         Ok((slot, turn))
     }
@@ -289,10 +291,10 @@ impl Inner {
         account: AccountId,
         id: sampan_protocol::UploadId,
     ) -> Result<Arc<Upload>> {
-        if let Some(upload) = self.uploads.get(id).filter(|upload| upload.account == account) {
+        if let Some(upload) = self.uploads.get((account, id)) {
             return Ok(upload);
         }
-        let (slot, turn) = self.slot(id).await?;
+        let (slot, turn) = self.slot((account, id)).await?;
         let (upload, _turn) = self.loaded(account, id, slot, turn).await?;
         Ok(upload)
     }

@@ -73,6 +73,7 @@ impl Inner {
             opened: now,
             touched: now.seconds(),
             proved: true,
+            generation: 0,
         };
         self.make(row).map(Found::New)
     }
@@ -83,6 +84,7 @@ impl Inner {
             .db
             .write("opening an upload", move |connection| uploads::insert(connection, &opening))?;
         self.step("upload written")?;
+        self.make_room_for_upload();
         let upload = match self.open_staging(&row) {
             Ok(upload) => upload,
             Err(error) => {
@@ -95,7 +97,7 @@ impl Inner {
         };
         self.step("staging made")?;
         let opened = self.opened(&upload, row.epoch);
-        self.uploads.slot(row.id, row.touched).set(Some(upload));
+        self.uploads.slot(row.slot_key()).set(Some(upload));
         Ok(opened)
     }
 

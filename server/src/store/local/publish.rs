@@ -61,13 +61,13 @@ impl Inner {
             Making { path, names: parents, existing: publish.existing, mode: Mode::FOLDER };
         let (folder, _) = self.make_folders(home, &making, effect)?;
         let place = Place { folder: &folder, name: name.as_bytes() };
-        let staged_in = staging::of_upload(publish.upload);
+        let staged_in = publish.staged_in();
         let staged_folder =
             self.disk.open_beneath(&self.layout.staging, staged_in.as_bytes(), Open::Folder);
         let staged_folder =
             if_there(staged_folder).map_err(while_doing("opening an upload's staging"))?;
         let Some(staged_folder) = staged_folder else {
-            return self.carry_lost(publish, &place, effect);
+            return self.carry_lost(home, publish, &place, effect);
         };
         let staged = Staged {
             folder: &staged_folder,
@@ -78,7 +78,7 @@ impl Inner {
         let meta = self.swap_in(&staged, &place, path)?;
         if let Err(error) = self.disk.flush_folder(place.folder) {
             // Nobody may see what may be gone after a power cut.
-            self.note_lost(publish);
+            self.note_lost(home, publish);
             let error = about(path, "flushing a folder")(error);
             return Err(Failure::after(self.swap_out(&staged, &place, path), error));
         }
@@ -90,6 +90,7 @@ impl Inner {
     /// Without its staging an upload is either published already, or cannot be any more.
     fn carry_lost(
         &self,
+        home: &Home,
         publish: &Publish,
         place: &Place<'_, &OwnedFd>,
         effect: &mut Effect,
@@ -98,7 +99,7 @@ impl Inner {
         let there = place.stat(&self.disk, path)?;
         let Some(meta) = there.filter(|there| there.id() == publish.file) else {
             tracing::error!(upload = %publish.upload, "what was staged of an upload is gone");
-            self.note_lost(publish);
+            self.note_lost(home, publish);
             return Err(Situation::UploadNotFound.about(path).into());
         };
         if let Err(error) = self.disk.flush_folder(place.folder) {
@@ -110,8 +111,8 @@ impl Inner {
     }
 
     /// What is staged of an upload is not to be used again.
-    fn note_lost(&self, publish: &Publish) {
-        if let Some(upload) = self.uploads.get(publish.upload) {
+    fn note_lost(&self, home: &Home, publish: &Publish) {
+        if let Some(upload) = self.uploads.get((home.account, publish.upload)) {
             upload.lost.store(true, Ordering::Relaxed);
         }
     }

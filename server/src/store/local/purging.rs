@@ -15,7 +15,8 @@ use super::db::intents;
 use super::db::uploads::{self, Idle};
 use super::encoding::decode;
 use super::intent::Intent;
-use super::uploads::{Slot, Upload};
+use super::slots::Slot;
+use super::uploads::Upload;
 use super::{EXPIRY_EVERY, Inner};
 use crate::store::{AccountId, Removed, Result, StoreError};
 
@@ -136,7 +137,7 @@ impl Inner {
     /// a failure itself.
     pub(super) async fn flush_uploads(self: Arc<Self>, mut queue: mpsc::Receiver<Arc<Upload>>) {
         while let Some(upload) = queue.recv().await {
-            let Ok((_slot, turn)) = self.slot(upload.id).await else { return };
+            let Ok((_slot, turn)) = self.slot(upload.slot_key()).await else { return };
             let inner = self.clone();
             let flushed = self
                 .job(move || {

@@ -19,7 +19,6 @@ use super::encoding::decode;
 use super::failure::while_doing;
 use super::home::Home;
 use super::intent::Intent;
-use super::staging;
 use crate::store::{Result, StoreError};
 
 /// The setting that says whether the last stop was clean: empty, or the boot in which it was.
@@ -119,7 +118,7 @@ impl Inner {
                 let upload = effect.upload;
                 self.settle(request, id, effect, answer.as_ref())?;
                 if let Some(upload) = upload {
-                    self.end_upload(upload);
+                    self.end_upload((home.account, upload));
                 }
                 // Of an upload that was not published the staging stays.
                 if answer.is_some() || !matches!(intent, Intent::Publish(_)) {
@@ -134,7 +133,7 @@ impl Inner {
     fn orphans(&self, left: &[Stored]) -> Result<Vec<String>> {
         let mut needed: HashSet<String> = HashSet::new();
         for row in self.db.read(|connection| uploads::all(connection, None))? {
-            needed.insert(staging::of_upload(row.id));
+            needed.insert(row.staging());
         }
         for stored in left {
             let intent: Intent = decode(&stored.body)?;

@@ -21,9 +21,12 @@ pub(super) const GONE: char = 'g';
 /// What begins the name of a pack that arrives.
 pub(super) const PACK: char = 'p';
 
-/// The folder of an upload.
-pub(super) fn of_upload(upload: UploadId) -> String {
-    format!("u{upload}")
+/// The folder of an upload; each time its bytes were given up it gets another one.
+pub(super) fn of_upload(upload: UploadId, generation: u64) -> String {
+    match generation {
+        0 => format!("u{upload}"),
+        _ => format!("u{upload}.{generation}"),
+    }
 }
 
 /// A new name.

@@ -32,7 +32,7 @@ impl Inner {
     pub(super) fn unfinished(&self, account: AccountId) -> Result<Vec<Unfinished>> {
         let rows = self.db.read(|connection| uploads::all(connection, Some(account)))?;
         let describe = |row: UploadRow| {
-            let touched = self.uploads.get(row.id).map_or(row.touched, |upload| {
+            let touched = self.uploads.get(row.slot_key()).map_or(row.touched, |upload| {
                 upload.touched.load(std::sync::atomic::Ordering::Relaxed)
             });
             let touched = sampan_protocol::Timestamp::new(touched, 0).unwrap_or(row.opened);
@@ -61,12 +61,12 @@ impl Inner {
 
     /// Bytes that are staged; of an upload that nobody works on, as its journal says.
     fn staged_bytes(&self, row: &UploadRow) -> Result<u64> {
-        if let Some(upload) = self.uploads.get(row.id) {
+        if let Some(upload) = self.uploads.get(row.slot_key()) {
             return Ok(upload.lock().state.staged_bytes());
         }
         let blocks = blocks_of(row.size)?;
         let read = || {
-            let name = staging::of_upload(row.id);
+            let name = row.staging();
             let folder =
                 self.disk.open_beneath(&self.layout.staging, name.as_bytes(), Open::Folder);
             let Some(folder) = if_there(folder)? else { return Ok(0) };

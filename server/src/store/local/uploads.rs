@@ -1,38 +1,32 @@
 //! Unfinished uploads that someone works on: open files, and their state in memory.
 //!
-//! An upload is loaded when it is first touched, and forgotten when many others are. Its slot has a
-//! turn, taken by whoever loads, resumes, commits or ends it; pieces need no turn.
-//!
-//! Invariant: there is one [`Upload`] in memory for a staging folder on disk.
+//! Invariant: there is one [`Upload`] in memory for a staging folder on disk; and a staging folder of
+//! which a flush failed is never looked at again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use sampan_protocol::block::Blocks;
 use sampan_protocol::{BlockHash, Epoch, Mode, RemotePath, Timestamp, UploadId};
-use tokio::sync::Semaphore;
 
 use super::Inner;
 use super::db::uploads::{self, UploadRow};
 use super::disk::Open;
 use super::failure::{if_there, while_doing};
 use super::journal::Journal;
+use super::slots::SlotKey;
 use super::staging;
 use crate::store::{AccountId, Result, Situation, StoreError};
 use crate::upload::{Phase, UploadState};
-
-/// Uploads kept in memory: each has two open files and at least its row of hashes.
-pub(crate) const LOADED_UPLOADS: usize = 256;
-
-/// Seconds without a byte after which half blocks do not keep an upload in memory.
-const HALF_BLOCKS_IDLE: i64 = 60;
 
 /// An upload that is loaded.
 pub(super) struct Upload {
     pub(super) id: UploadId,
     pub(super) account: AccountId,
+    /// Which of its staging folders this is.
+    pub(super) generation: u64,
     pub(super) path: RemotePath,
     pub(super) size: u64,
     pub(super) data: OwnedFd,
@@ -97,81 +91,19 @@ impl Upload {
     pub(super) fn blocks(&self) -> Result<Blocks> {
         blocks_of(self.size)
     }
+
+    pub(super) fn slot_key(&self) -> SlotKey {
+        (self.account, self.id)
+    }
+
+    /// The name of its folder in staging.
+    pub(super) fn staging(&self) -> String {
+        staging::of_upload(self.id, self.generation)
+    }
 }
 
 pub(super) fn blocks_of(size: u64) -> Result<Blocks> {
     Blocks::of(size).map_err(|error| Situation::LimitExceeded { what: error.to_string() }.into())
-}
-
-/// An upload's place in memory.
-pub(super) struct Slot {
-    /// Taken by whoever loads, resumes, commits or ends it.
-    pub(super) turn: Arc<Semaphore>,
-    upload: Mutex<Option<Arc<Upload>>>,
-}
-
-impl Slot {
-    pub(super) fn get(&self) -> Option<Arc<Upload>> {
-        self.upload.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn set(&self, upload: Option<Arc<Upload>>) {
-        *self.upload.lock().unwrap_or_else(PoisonError::into_inner) = upload;
-    }
-
-    /// Whether nobody would miss what is in memory. A half block is missed for a while only: its
-    /// writer, if there still is one, begins it again.
-    fn is_idle(&self, now: i64) -> bool {
-        self.get().is_none_or(|upload| {
-            let quiet_for = now.saturating_sub(upload.touched.load(Ordering::Relaxed));
-            // The slot's and ours.
-            Arc::strong_count(&upload) == 2
-                && (quiet_for > HALF_BLOCKS_IDLE || !upload.lock().state.has_open_blocks())
-        })
-    }
-}
-
-/// The slots of all uploads that were touched lately.
-#[derive(Default)]
-pub(super) struct Uploads {
-    slots: Mutex<HashMap<UploadId, Arc<Slot>>>,
-}
-
-impl Uploads {
-    fn lock(&self) -> MutexGuard<'_, HashMap<UploadId, Arc<Slot>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The loaded upload, if it is.
-    pub(super) fn get(&self, id: UploadId) -> Option<Arc<Upload>> {
-        self.lock().get(&id).and_then(|slot| slot.get())
-    }
-
-    /// The upload's slot; made if need be. The seconds `now` tell which others may be forgotten.
-    pub(super) fn slot(&self, id: UploadId, now: i64) -> Arc<Slot> {
-        let mut slots = self.lock();
-        if slots.len() >= LOADED_UPLOADS && !slots.contains_key(&id) {
-            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.is_idle(now));
-        }
-        let new = || Arc::new(Slot { turn: Arc::new(Semaphore::new(1)), upload: Mutex::new(None) });
-        slots.entry(id).or_insert_with(new).clone()
-    }
-
-    pub(super) fn forget(&self, id: UploadId) {
-        self.lock().remove(&id);
-    }
-
-    /// Forgets the slot of an upload that is not there, unless somebody else holds it too.
-    pub(super) fn forget_unused(&self, id: UploadId, slot: &Slot) {
-        let mut slots = self.lock();
-        // The map's and the caller's.
-        let is_unused = |held: &Arc<Slot>| {
-            std::ptr::eq(Arc::as_ptr(held), slot) && Arc::strong_count(held) == 2
-        };
-        if slots.get(&id).is_some_and(is_unused) {
-            slots.remove(&id);
-        }
-    }
 }
 
 impl Inner {
@@ -180,7 +112,7 @@ impl Inner {
     pub(super) fn open_staging(&self, row: &UploadRow) -> Result<Arc<Upload>> {
         let failed = while_doing("opening an upload's staging");
         let blocks = blocks_of(row.size)?;
-        let name = staging::of_upload(row.id);
+        let name = row.staging();
         let staging = &self.layout.staging;
         let there = self.disk.open_beneath(staging, name.as_bytes(), Open::Folder);
         let there = if_there(there).map_err(&failed)?;
@@ -202,6 +134,7 @@ impl Inner {
         Ok(Arc::new(Upload {
             id: row.id,
             account: row.account,
+            generation: row.generation,
             path: row.path.clone(),
             size: row.size,
             data,
@@ -223,7 +156,7 @@ impl Inner {
         &self,
         row: &UploadRow,
     ) -> Result<(OwnedFd, Journal, BTreeMap<u64, BlockHash>)> {
-        let name = staging::of_upload(row.id);
+        let name = row.staging();
         let make = || {
             let (staging, own) = (&self.layout.staging, Mode::new(0o600));
             self.disk.make_folder(staging, name.as_bytes(), Mode::new(0o700))?;
@@ -245,13 +178,30 @@ impl Inner {
     }
 
     /// Gives up what is staged of an upload, whose bytes may not be on the disk: all of it must be
-    /// sent again, and nothing of it is read as proof.
-    pub(super) fn lose_staging(&self, upload: &Upload) {
-        let mut live = upload.lock();
-        live.state.set_phase(Phase::Gone);
-        drop(live);
-        self.uploads.forget(upload.id);
-        self.delete_swept(&staging::of_upload(upload.id));
+    /// sent again, and nothing of it is read as proof. The caller has its slot's turn.
+    ///
+    /// First the row says that another staging folder counts, then this one is deleted. If even
+    /// the row cannot be written, the upload stays in memory as lost; should the process end before
+    /// it can, the next one hashes what the disk, not the page cache, has.
+    pub(super) fn lose_staging(&self, upload: &Upload) -> Result<()> {
+        upload.lost.store(true, Ordering::Relaxed);
+        upload.lock().state.set_phase(Phase::Gone);
+        self.step("flush failed")?;
+        let ((account, id), generation) = (upload.slot_key(), upload.generation);
+        self.db.write("giving staged bytes up", move |connection| {
+            uploads::lose_staging(connection, account, id, generation)
+        })?;
+        self.step("staging given up")?;
+        self.uploads.forget(upload.slot_key());
+        self.delete_swept(&upload.staging());
+        Ok(())
+    }
+
+    /// The same where a failure has been answered already: the upload's next opener tries again.
+    pub(super) fn lose_staging_for_now(&self, upload: &Upload) {
+        if let Err(error) = self.lose_staging(upload) {
+            tracing::error!(%error, upload = %upload.id, "cannot note that staged bytes are lost; it is tried again when the upload is resumed");
+        }
     }
 
     /// The next epoch of an upload that is resumed. Older writers are refused from now on.

@@ -234,7 +234,8 @@ impl Store for LocalStore {
             return Err(Situation::LimitExceeded { what }.into());
         }
         let upload = self.inner.upload(account, upload).await?;
-        Ok(Inner::row_of(&upload, first, count))
+        // Its lock may be held while a journal is written.
+        self.inner.job(move || Ok(Inner::row_of(&upload, first, count))).await
     }
 
     async fn uploads(&self, account: AccountId) -> Result<Vec<Unfinished>> {

@@ -84,7 +84,7 @@ impl Inner {
 
     /// Writes an upload's journal anew. A crash finds the old one or the new one.
     fn compact_journal(&self, upload: &Upload, live: &mut Live) -> std::io::Result<()> {
-        let name = staging::of_upload(upload.id);
+        let name = upload.staging();
         let folder = self.disk.open_beneath(&self.layout.staging, name.as_bytes(), Open::Folder)?;
         if_there(self.disk.unlink(&folder, staging::NEW_JOURNAL))?;
         let file = self.disk.create(&folder, staging::NEW_JOURNAL, Mode::new(0o600))?;
@@ -181,7 +181,7 @@ impl Inner {
         }
         if let Err(error) = self.disk.flush_bytes(&upload.data) {
             tracing::error!(%error, upload = %upload.id, "a flush failed; its bytes are given up");
-            self.lose_staging(upload);
+            self.lose_staging_for_now(upload);
         }
     }
 }

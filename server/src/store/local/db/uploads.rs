@@ -10,6 +10,7 @@ use super::failed;
 use super::ledger::{self, loaded, stored};
 use crate::quota::{Charge, Hold};
 use crate::store::local::encoding::{decode, encode};
+use crate::store::local::staging;
 use crate::store::{AccountId, Result, Situation, Target};
 
 /// An upload as it lies in the database.
@@ -32,11 +33,25 @@ pub(crate) struct UploadRow {
     /// Seconds.
     pub(crate) touched: i64,
     pub(crate) proved: bool,
+    /// Which of its staging folders counts.
+    pub(crate) generation: u64,
+}
+
+impl UploadRow {
+    /// Where it is found in memory.
+    pub(crate) fn slot_key(&self) -> (AccountId, UploadId) {
+        (self.account, self.id)
+    }
+
+    /// The name of its folder in staging.
+    pub(crate) fn staging(&self) -> String {
+        staging::of_upload(self.id, self.generation)
+    }
 }
 
 const COLUMNS: &str = "id, account, key, path, size, mode, mtime_s, mtime_ns, target, parents, \
                        epoch, reserved_bytes, reserved_entries, credit_inode, credit_bytes, \
-                       credit_entries, opened_s, opened_ns, touched, proved";
+                       credit_entries, opened_s, opened_ns, touched, proved, generation";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<UploadRow>> {
     let (path, target): (Vec<u8>, Vec<u8>) = (row.get(3)?, row.get(8)?);
@@ -63,6 +78,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<UploadRow>> {
         opened: time(row.get(16)?, row.get(17)?),
         touched: row.get(18)?,
         proved: row.get(19)?,
+        generation: loaded(row.get(20)?),
     }))
 }
 
@@ -163,13 +179,6 @@ pub(crate) fn any(connection: &Connection) -> Result<bool> {
     any().map_err(failed("looking for uploads"))
 }
 
-/// Whether an upload of this id is there, whosever it is.
-pub(crate) fn exists(connection: &Connection, id: UploadId) -> Result<bool> {
-    let sql = "SELECT 1 FROM uploads WHERE id = ?1";
-    let exists = || connection.prepare_cached(sql)?.exists([stored(id.0)]);
-    exists().map_err(failed("looking for an upload"))
-}
-
 /// Resumes: the next epoch, and what its opener now says of the file. Answers the new epoch.
 pub(crate) fn resume(connection: &Connection, row: &UploadRow, now: i64) -> Result<Epoch> {
     let sql = "UPDATE uploads SET epoch = epoch + 1, mode = ?2, mtime_s = ?3, mtime_ns = ?4, \
@@ -218,6 +227,22 @@ fn set(
         .and_then(|mut update| update.execute(params![stored(id.0), value]))
         .map(|_| ())
         .map_err(failed(doing))
+}
+
+/// Gives up an upload's staging of `generation`: the next opener finds an empty one. `false`: it was
+/// given up before, or the upload is gone.
+pub(crate) fn lose_staging(
+    connection: &Connection,
+    account: AccountId,
+    id: UploadId,
+    generation: u64,
+) -> Result<bool> {
+    let sql = "UPDATE uploads SET generation = generation + 1, proved = 1 \
+               WHERE account = ?1 AND id = ?2 AND generation = ?3";
+    let raised = connection
+        .prepare_cached(sql)
+        .and_then(|mut raise| raise.execute(params![account.0, stored(id.0), stored(generation)]));
+    Ok(raised.map_err(failed("giving staged bytes up"))? > 0)
 }
 
 /// After an unclean stop: no journal can be trusted.

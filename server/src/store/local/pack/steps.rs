@@ -11,7 +11,9 @@ use super::super::Inner;
 use super::super::attributes::FileId;
 use super::super::change::{Answer, Carried, Effect, Failure, Member, Refused};
 use super::super::db::answers::Request;
+use super::super::db::intents;
 use super::super::disk::Open;
+use super::super::encoding::decode;
 use super::super::failure::{about, if_there, while_doing};
 use super::super::home::{Home, Place, joined};
 use super::super::intent::Intent;
@@ -77,11 +79,20 @@ impl Inner {
             let (steps, reserve) = self.plan_pack(home, pack)?;
             self.perform(home, request, &Intent::Pack(steps), reserve)
         });
-        if home.unsettled.load(Ordering::Relaxed) {
-            // Its intent will need what is staged.
+        if home.unsettled.load(Ordering::Relaxed) && self.may_be_needed(home, pack) {
             pack.keep();
         }
         answer?.pack()
+    }
+
+    /// Whether an intent needs what is staged of a pack; also if that cannot be found out.
+    fn may_be_needed(&self, home: &Home, pack: &StagedPack) -> bool {
+        let left = self.db.read(|connection| intents::all(connection, Some(home.account)));
+        let Ok(left) = left else { return true };
+        left.iter().any(|stored| match decode::<Intent>(&stored.body) {
+            Ok(intent) => intent.staged().is_some_and(|staged| staged == pack.name),
+            Err(_) => true,
+        })
     }
 
     pub(in super::super) fn carry_pack(

@@ -6,6 +6,7 @@ mod disk;
 mod faults;
 mod regressions;
 mod scenario;
+mod staged;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -3,10 +3,10 @@
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use rustix::io::Errno;
-use sampan_protocol::Mode;
+use sampan_protocol::{Mode, Timestamp};
 
 use super::Local;
 use super::scenario::{check_books, check_staging};
@@ -184,11 +184,12 @@ async fn an_upload_that_another_account_names_is_kept() {
     let by = anna.store.open_upload(anna.id, anna.upload("f", 1, Target::Absent)).await.unwrap().by;
     local.restart().await;
     let (anna, inner) = (anna.again(&local), local.local().inner.clone());
-    let slot = inner.uploads.slot(by.upload, 0);
+    let slot = inner.uploads.slot((anna.id, by.upload));
     let refused = anna.store.upload_row(bert.id, by.upload, 0, 1).await;
     assert_eq!(situation(refused), Situation::UploadNotFound);
     anna.store.abort(bert.id, anna.key(), by.upload).await.unwrap();
-    assert!(Arc::ptr_eq(&slot, &inner.uploads.slot(by.upload, 0)), "a second slot of one upload");
+    let again = inner.uploads.slot((anna.id, by.upload));
+    assert!(Arc::ptr_eq(&slot, &again), "a second slot of one upload");
     // One that nobody has leaves nothing behind.
     let nobody = sampan_protocol::UploadId(77);
     let refused = anna.store.upload_row(bert.id, nobody, 0, 1).await;
@@ -423,7 +424,15 @@ async fn bert_id(local: &Local) -> crate::store::AccountId {
 /// A half block keeps its upload's files open for a while only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_blocks_are_forgotten_when_nobody_goes_on() {
-    let local = Local::new().await;
+    let now = Arc::new(AtomicI64::new(1_000_000));
+    let clock = now.clone();
+    let local = Local::with(LocalOptions {
+        durability: Durability::Relaxed,
+        disk_floor: 0,
+        clock: Arc::new(move || Timestamp::new(clock.load(Ordering::Relaxed), 0).unwrap()),
+        ..LocalOptions::default()
+    })
+    .await;
     let anna = user(&local).await;
     let upload = anna.upload("f", 2, Target::Absent);
     let by = anna.store.open_upload(anna.id, upload).await.unwrap().by;
@@ -435,15 +444,12 @@ async fn half_blocks_are_forgotten_when_nobody_goes_on() {
     };
     anna.store.write(anna.id, by, piece).await.unwrap();
     let inner = local.local().inner.clone();
-    let fill = |now| {
-        for other in 0..super::super::LOADED_UPLOADS as u64 {
-            inner.uploads.slot(sampan_protocol::UploadId(1 << 40 | other), now);
-        }
-        inner.uploads.get(by.upload).is_some()
-    };
-    let now = inner.now_seconds();
-    assert!(fill(now));
-    assert!(!fill(now + 120));
+    let _others = super::staged::many_slots(&inner);
+    super::staged::make_room(&inner).await;
+    assert!(inner.uploads.get((anna.id, by.upload)).is_some());
+    let now = now.fetch_add(120, Ordering::Relaxed);
+    super::staged::make_room(&inner).await;
+    assert!(inner.uploads.get((anna.id, by.upload)).is_none(), "{now}");
     // Begun again, it arrives.
     anna.write_all(by, b"12").await.unwrap();
     anna.store.commit(anna.id, anna.key(), by, root_of(b"12")).await.unwrap();
