@@ -75,6 +75,17 @@ pub trait Faults: Send + Sync + 'static {
         let _ = step;
         true
     }
+
+    /// After a flush that worked: of this inode, or of the whole file system.
+    fn flushed(&self, inode: Option<u64>) {
+        let _ = inode;
+    }
+
+    /// What the store takes a file's inode for: a test that puts files back as a power cut left them
+    /// cannot give them the numbers they had.
+    fn inode(&self, inode: u64) -> u64 {
+        inode
+    }
 }
 
 /// The file system, as the store uses it.
@@ -205,13 +216,21 @@ impl Disk {
     pub(super) fn stat(&self, folder: impl AsFd, name: &[u8]) -> io::Result<Meta> {
         self.gate(Call::Stat)?;
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        Ok(Meta::of(&fs::statx(folder, name, flags, StatxFlags::BASIC_STATS)?))
+        Ok(self.meta(&fs::statx(folder, name, flags, StatxFlags::BASIC_STATS)?))
     }
 
     /// Describes what is open.
     pub(super) fn stat_open(&self, file: impl AsFd) -> io::Result<Meta> {
         self.gate(Call::Stat)?;
-        Ok(Meta::of(&fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
+        Ok(self.meta(&fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
+    }
+
+    fn meta(&self, stat: &fs::Statx) -> Meta {
+        let mut meta = Meta::of(stat);
+        if let Some(faults) = &self.faults {
+            meta.inode = faults.inode(meta.inode);
+        }
+        meta
     }
 
     /// Which mount and device an open folder lies on.
@@ -379,13 +398,21 @@ impl Disk {
     /// Makes a file's bytes and attributes durable, unless durability is relaxed.
     pub(super) fn flush_file(&self, file: impl AsFd) -> io::Result<()> {
         self.gate(Call::FlushFile)?;
-        if self.durable { Ok(retry_on_intr(|| fs::fsync(file.as_fd()))?) } else { Ok(()) }
+        if !self.durable {
+            return Ok(());
+        }
+        retry_on_intr(|| fs::fsync(file.as_fd()))?;
+        self.flushed(file)
     }
 
     /// Makes a file's bytes durable, to bound what is dirty.
     pub(super) fn flush_bytes(&self, file: impl AsFd) -> io::Result<()> {
         self.gate(Call::FlushFile)?;
-        if self.durable { Ok(retry_on_intr(|| fs::fdatasync(file.as_fd()))?) } else { Ok(()) }
+        if !self.durable {
+            return Ok(());
+        }
+        retry_on_intr(|| fs::fdatasync(file.as_fd()))?;
+        self.flushed(file)
     }
 
     /// Flushes a file's bytes, also if durability is relaxed, and lets the page cache of it go, so
@@ -400,19 +427,34 @@ impl Disk {
     /// Makes a folder's names durable, unless durability is relaxed.
     pub(super) fn flush_folder(&self, folder: impl AsFd) -> io::Result<()> {
         self.gate(Call::FlushFolder)?;
-        if self.durable { Ok(retry_on_intr(|| fs::fsync(folder.as_fd()))?) } else { Ok(()) }
+        if !self.durable {
+            return Ok(());
+        }
+        retry_on_intr(|| fs::fsync(folder.as_fd()))?;
+        self.flushed(folder)
     }
 
     /// Makes all of the file system durable, unless durability is relaxed.
     pub(super) fn flush_all(&self, folder: impl AsFd) -> io::Result<()> {
-        self.gate(Call::FlushAll)?;
-        if self.durable { Ok(retry_on_intr(|| fs::syncfs(folder.as_fd()))?) } else { Ok(()) }
+        if self.durable { self.sync(folder) } else { self.gate(Call::FlushAll) }
     }
 
     /// Makes all of the file system durable, also if durability is relaxed.
     pub(super) fn sync(&self, folder: impl AsFd) -> io::Result<()> {
         self.gate(Call::FlushAll)?;
-        Ok(retry_on_intr(|| fs::syncfs(folder.as_fd()))?)
+        retry_on_intr(|| fs::syncfs(folder.as_fd()))?;
+        if let Some(faults) = &self.faults {
+            faults.flushed(None);
+        }
+        Ok(())
+    }
+
+    /// Tells a test.
+    fn flushed(&self, file: impl AsFd) -> io::Result<()> {
+        if let Some(faults) = &self.faults {
+            faults.flushed(Some(fs::fstat(file)?.st_ino));
+        }
+        Ok(())
     }
 
     /// What the kernel calls the time since the machine started: under another name nothing that

@@ -4,6 +4,7 @@ mod conformance;
 mod crash;
 mod disk;
 mod faults;
+mod power;
 mod regressions;
 mod scenario;
 mod staged;
@@ -47,7 +48,7 @@ impl Local {
         Self::within(data, options).await
     }
 
-    async fn within(data: TempDir, options: LocalOptions) -> Self {
+    pub(super) async fn within(data: TempDir, options: LocalOptions) -> Self {
         let mut local = Self { data, options, store: None };
         local.open().await;
         local

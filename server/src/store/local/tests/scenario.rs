@@ -68,6 +68,16 @@ impl Attempt {
         ChangeKey { instance: InstanceId([77; 16]), sequence, answered: 0 }
     }
 
+    /// The same client, as it is now.
+    pub(super) fn as_it_is(&self) -> Self {
+        Self {
+            scenario: self.scenario,
+            sequence: AtomicU64::new(self.sequence.load(Ordering::Relaxed)),
+            sent: Mutex::new(*self.sent.lock().unwrap()),
+            items: Mutex::new(self.items.lock().unwrap().clone()),
+        }
+    }
+
     fn upload(&self, anna: &User) -> NewUpload {
         let (at, if_target) = match self.scenario {
             Scenario::Replace => ("d/f", Target::Any),
