@@ -121,7 +121,7 @@ impl<'a> Disks<'a> {
         names
     }
 
-    fn disk(&self, moment: &Moment, names: Names, bytes: Bytes) -> Disk {
+    fn disk(&self, moment: &Moment, which: Names, bytes: Bytes) -> Disk {
         let mut nodes: BTreeMap<u64, Node> = BTreeMap::new();
         for (inode, node) in self.known_until(moment) {
             let node = match node {
@@ -138,7 +138,7 @@ impl<'a> Disks<'a> {
         }
         let mut lost: HashSet<(u64, &[u8])> = HashSet::new();
         for number in 1..=moment.number {
-            let is_there = match names {
+            let is_there = match which {
                 Names::Until(end) => number < end,
                 Names::Without(hole) => number != hole,
             };
@@ -158,11 +158,11 @@ impl<'a> Disks<'a> {
             }
         }
         // What has no name is not on the disk.
-        let mut named = BTreeMap::new();
+        let mut kept = BTreeMap::new();
         for root in [moment.homes, moment.staging] {
-            keep_named(root, &nodes, &mut named);
+            keep_named(root, &nodes, &mut kept);
         }
-        Disk { names, bytes, nodes: named }
+        Disk { names: which, bytes, nodes: kept }
     }
 
     /// Every inode that was there until `moment`, as it was seen last.
