@@ -8,10 +8,13 @@
 //! [`MAX_NAME_BYTES`]; a [`RemotePath`] has at most [`MAX_PATH_NAMES`] names and
 //! [`MAX_PATH_BYTES`] bytes. Nothing here says that a file exists.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::de::{SeqAccess, Visitor};
+use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_bytes::Bytes;
 
 use crate::escape::Escaped;
 use crate::limits::{MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_NAMES};
@@ -92,8 +95,11 @@ impl<'de> Deserialize<'de> for Name {
 }
 
 /// A place below an account's home; the home itself is the empty path.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct RemotePath(Vec<Name>);
+///
+/// Kept as its names with a `/` between each two, which no name holds: a row of boxed names would
+/// take up to sixteen times the bytes that the wire spent on it (S12).
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct RemotePath(Box<[u8]>);
 
 /// Why text or names are no path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -111,8 +117,8 @@ pub enum PathError {
 
 impl RemotePath {
     /// The home itself.
-    pub const fn home() -> Self {
-        Self(Vec::new())
+    pub fn home() -> Self {
+        Self::default()
     }
 
     /// Reads what a person wrote: relative to the home, empty parts and `.` count as nothing, `..`
@@ -123,46 +129,55 @@ impl RemotePath {
 
     /// Like [`Self::parse`], but starts from this folder; a leading `/` starts from the home.
     pub fn resolve(&self, written: &[u8]) -> Result<Self, PathError> {
-        let mut names = if written.first() == Some(&b'/') { Vec::new() } else { self.0.clone() };
+        let from_home = written.first() == Some(&b'/');
+        let mut row: Vec<&[u8]> = if from_home { Vec::new() } else { self.row().collect() };
         for part in written.split(|byte| *byte == b'/') {
             match part {
                 b"" | b"." => {}
                 b".." => {
-                    names.pop().ok_or(PathError::AboveHome)?;
+                    row.pop().ok_or(PathError::AboveHome)?;
                 }
-                name => names.push(Name::new(name)?),
+                name => {
+                    Name::check(name)?;
+                    row.push(name);
+                }
             }
         }
-        Self::from_names(names)
+        Self::from_row(row)
     }
 
     /// A path of names that are already checked.
-    pub fn from_names(names: Vec<Name>) -> Result<Self, PathError> {
-        if names.len() > MAX_PATH_NAMES || written_length(&names) > MAX_PATH_BYTES {
-            return Err(PathError::TooLong);
-        }
-        Ok(Self(names))
+    pub fn from_names(names: impl AsRef<[Name]>) -> Result<Self, PathError> {
+        Self::from_row(names.as_ref().iter().map(Name::as_bytes))
+    }
+
+    /// The same, of checked bytes.
+    fn from_row<'a>(row: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, PathError> {
+        let mut growing = Growing::default();
+        row.into_iter().try_for_each(|name| growing.push(name))?;
+        Ok(growing.path())
     }
 
     /// This folder's child.
     pub fn join(&self, name: &Name) -> Result<Self, PathError> {
-        let mut names = Vec::with_capacity(self.0.len() + 1);
-        names.extend_from_slice(&self.0);
-        names.push(name.clone());
-        Self::from_names(names)
+        Self::from_row(self.row().chain([name.as_bytes()]))
     }
 
     /// `below` seen from this folder.
     pub fn join_path(&self, below: &Self) -> Result<Self, PathError> {
-        let mut names = self.0.clone();
-        names.extend_from_slice(&below.0);
-        Self::from_names(names)
+        Self::from_row(self.row().chain(below.row()))
     }
 
     /// The folder that holds this place and the name there; `None` for the home.
-    pub fn split(&self) -> Option<(Self, &Name)> {
-        let (name, parent) = self.0.split_last()?;
-        Some((Self(parent.to_vec()), name))
+    pub fn split(&self) -> Option<(Self, Name)> {
+        let (parent, name) = self.split_bytes()?;
+        Some((Self(parent.into()), Name(name.into())))
+    }
+
+    /// The same as bytes: the names before the last with `/` between them, and the last.
+    pub fn split_bytes(&self) -> Option<(&[u8], &[u8])> {
+        let name = self.row().next_back()?;
+        Some((&self.0[..self.0.len().saturating_sub(name.len() + 1)], name))
     }
 
     /// The folder that holds this place; `None` for the home.
@@ -171,13 +186,23 @@ impl RemotePath {
     }
 
     /// The last name; `None` for the home.
-    pub fn name(&self) -> Option<&Name> {
-        self.0.last()
+    pub fn name(&self) -> Option<Name> {
+        self.row().next_back().map(|name| Name(name.into()))
     }
 
-    /// All names, from the home down.
-    pub fn names(&self) -> &[Name] {
-        &self.0
+    /// All names, from the home down: for the time of one call, not to be kept.
+    pub fn names(&self) -> Vec<Name> {
+        self.row().map(|name| Name(name.into())).collect()
+    }
+
+    /// How many names there are.
+    pub fn depth(&self) -> usize {
+        self.row().count()
+    }
+
+    /// The names' bytes, from the home down.
+    pub fn row(&self) -> impl DoubleEndedIterator<Item = &[u8]> + Clone {
+        self.0.split(|byte| *byte == b'/').filter(|name| !name.is_empty())
     }
 
     /// Whether this is the home itself.
@@ -187,25 +212,61 @@ impl RemotePath {
 
     /// Whether this place is `folder` or lies below it.
     pub fn is_within(&self, folder: &Self) -> bool {
-        self.0.starts_with(&folder.0)
+        match self.0.strip_prefix(&*folder.0) {
+            Some(below) => folder.is_home() || matches!(below, [] | [b'/', ..]),
+            None => false,
+        }
     }
 
     /// The names with `/` between them, unescaped; empty for the home.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// A copy of [`Self::as_bytes`].
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(written_length(&self.0));
-        for (index, name) in self.0.iter().enumerate() {
-            if index > 0 {
-                bytes.push(b'/');
-            }
-            bytes.extend_from_slice(name.as_bytes());
-        }
-        bytes
+        self.0.to_vec()
     }
 }
 
-/// Bytes of the names and of one separator between each two.
-fn written_length(names: &[Name]) -> usize {
-    names.iter().map(|name| name.0.len() + 1).sum::<usize>().saturating_sub(1)
+/// A path that gets its names one by one.
+#[derive(Default)]
+struct Growing {
+    bytes: Vec<u8>,
+    names: usize,
+}
+
+impl Growing {
+    /// Adds a checked name.
+    fn push(&mut self, name: &[u8]) -> Result<(), PathError> {
+        let separator = usize::from(self.names > 0);
+        if self.names == MAX_PATH_NAMES
+            || self.bytes.len() + separator + name.len() > MAX_PATH_BYTES
+        {
+            return Err(PathError::TooLong);
+        }
+        self.bytes.resize(self.bytes.len() + separator, b'/');
+        self.bytes.extend_from_slice(name);
+        self.names += 1;
+        Ok(())
+    }
+
+    fn path(self) -> RemotePath {
+        RemotePath(self.bytes.into())
+    }
+}
+
+impl Ord for RemotePath {
+    /// Name by name, so that what a folder holds stands together behind it.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.row().cmp(other.row())
+    }
+}
+
+impl PartialOrd for RemotePath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl fmt::Display for RemotePath {
@@ -214,7 +275,7 @@ impl fmt::Display for RemotePath {
         if self.is_home() {
             return f.write_str("/");
         }
-        self.0.iter().try_for_each(|name| write!(f, "/{name}"))
+        self.row().try_for_each(|name| write!(f, "/{}", Escaped(name)))
     }
 }
 
@@ -226,7 +287,9 @@ impl fmt::Debug for RemotePath {
 
 impl Serialize for RemotePath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        let mut row = serializer.serialize_seq(Some(self.depth()))?;
+        self.row().try_for_each(|name| row.serialize_element(Bytes::new(name)))?;
+        row.end()
     }
 }
 
@@ -246,14 +309,11 @@ impl<'de> Visitor<'de> for PathVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<RemotePath, A::Error> {
-        let mut names = Vec::new();
-        while let Some(name) = seq.next_element()? {
-            if names.len() == MAX_PATH_NAMES {
-                return Err(serde::de::Error::custom(PathError::TooLong));
-            }
-            names.push(name);
+        let mut growing = Growing::default();
+        while let Some(name) = seq.next_element::<Name>()? {
+            growing.push(name.as_bytes()).map_err(serde::de::Error::custom)?;
         }
-        RemotePath::from_names(names).map_err(serde::de::Error::custom)
+        Ok(growing.path())
     }
 }
 
@@ -319,6 +379,50 @@ mod tests {
         let there = path("a/\u{1b}[0m/\u{4f60}");
         let wire = rmp_serde::to_vec(&there).unwrap();
         assert_eq!(rmp_serde::from_slice::<RemotePath>(&wire).unwrap(), there);
-        assert_eq!(RemotePath::parse(&there.to_bytes()).unwrap(), there);
+        assert_eq!(RemotePath::parse(there.as_bytes()).unwrap(), there);
+        assert_eq!(RemotePath::from_names(&there.names()).unwrap(), there);
+    }
+
+    #[test]
+    fn a_path_is_taken_apart_as_it_was_put_together() {
+        let there = path("a/b-c/d");
+        let (parent, name) = there.split().unwrap();
+        assert_eq!((parent.clone(), name.as_bytes()), (path("a/b-c"), &b"d"[..]));
+        assert_eq!(parent.join(&name).unwrap(), there);
+        assert_eq!(path("a").join_path(&path("b-c/d")).unwrap(), there);
+        assert_eq!(path("a").split().unwrap().0, RemotePath::home());
+        assert_eq!(RemotePath::home().split(), None);
+        assert_eq!((there.depth(), RemotePath::home().depth()), (3, 0));
+    }
+
+    #[test]
+    fn a_path_is_within_its_folders_and_no_others() {
+        for (below, folder, within) in [
+            ("a/b", "a", true),
+            ("a", "a", true),
+            ("a", "", true),
+            ("ab", "a", false),
+            ("a", "a/b", false),
+            ("b/a", "a", false),
+        ] {
+            assert_eq!(path(below).is_within(&path(folder)), within, "{below} in {folder}");
+        }
+    }
+
+    #[test]
+    fn paths_are_ordered_name_by_name() {
+        let mut paths = ["a-b", "a/z", "a", "", "a/b/c", "b"].map(path);
+        paths.sort();
+        assert_eq!(paths, ["", "a", "a/b/c", "a/z", "a-b", "b"].map(path));
+    }
+
+    #[test]
+    fn s12_a_path_takes_no_more_memory_than_the_wire_spent_on_it() {
+        let deep = vec![&b"x"[..]; MAX_PATH_NAMES];
+        let path = RemotePath::parse(&deep.join(&b'/')).unwrap();
+        assert_eq!(path.as_bytes().len(), MAX_PATH_BYTES);
+        assert!(rmp_serde::to_vec(&path).unwrap().len() > path.as_bytes().len());
+        let deeper = vec![&b"x"[..]; MAX_PATH_NAMES + 1];
+        assert_eq!(RemotePath::parse(&deeper.join(&b'/')), Err(PathError::TooLong));
     }
 }

@@ -52,7 +52,7 @@ impl Location {
     pub fn name(&self) -> Option<Name> {
         match self {
             Self::Local(path) => path.file_name().and_then(|name| Name::new(name.as_bytes()).ok()),
-            Self::Remote(path) => path.name().cloned(),
+            Self::Remote(path) => path.name(),
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) async fn run(mv: Mv) -> Result<Code, Stop> {
     let into = is_folder(&remote, &target, &to, places.len()).await?;
     for (_, from) in &places {
         let to = match (into, from.name()) {
-            (true, Some(name)) => to.join(name).map_err(|_| {
+            (true, Some(name)) => to.join(&name).map_err(|_| {
                 Failure::new(Situation::NameNotStorable(Side::Remote), remote.show(from))
             }),
             _ => Ok(to.clone()),

@@ -53,7 +53,7 @@ impl Folder {
 
     /// Opens a folder below this one without following any link.
     pub fn below(&self, below: &RemotePath) -> Result<Self, Failure> {
-        self.descend(below.names())
+        self.descend(&below.names())
     }
 
     /// Like [`Self::below`], for any number of names.
@@ -89,11 +89,12 @@ impl Folder {
     }
 
     /// The folder that holds `below`, and the name there.
-    pub(super) fn parent_of<'a>(&self, below: &'a RemotePath) -> Result<(Self, &'a Name), Failure> {
-        let Some((name, parents)) = below.names().split_last() else {
+    pub(super) fn parent_of(&self, below: &RemotePath) -> Result<(Self, Name), Failure> {
+        let mut names = below.names();
+        let Some(name) = names.pop() else {
             return Err(about(Situation::InvalidTarget, &self.path));
         };
-        Ok((self.descend(parents)?, name))
+        Ok((self.descend(&names)?, name))
     }
 
     /// What a name in this folder is; a link is described, not followed.

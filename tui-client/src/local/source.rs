@@ -41,14 +41,14 @@ impl Source {
 
     /// Opens a file below an open folder. Unless links are followed, none on the way is.
     pub fn open_below(folder: &Folder, below: &RemotePath, links: Links) -> Result<Self, Failure> {
-        let path = folder.path_of(below.names());
+        let path = folder.path_of(&below.names());
         if links == Links::Follow {
             let mut way = PathBuf::new();
             way.extend(below.names().iter().map(super::folder::AsOsStr::as_os_str));
             return open_regular(rustix::fd::AsFd::as_fd(folder), &way, &path, links);
         }
         let (parent, name) = folder.parent_of(below)?;
-        let name = Path::new(super::folder::AsOsStr::as_os_str(name));
+        let name = Path::new(super::folder::AsOsStr::as_os_str(&name));
         open_regular(rustix::fd::AsFd::as_fd(&parent), name, &path, links)
     }
 

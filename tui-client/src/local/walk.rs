@@ -192,7 +192,7 @@ impl Walk {
             return Some(Found::Failed { below: Some(below), failure });
         }
         if self.levels.len() < OPEN_LEVELS {
-            self.entering = below.name().cloned();
+            self.entering = below.name();
         } else if let (Some(level), Some(name)) = (self.levels.last_mut(), below.name()) {
             level.folders.push(name.clone());
         }

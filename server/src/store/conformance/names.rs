@@ -59,7 +59,7 @@ pub(crate) async fn names_of_all_bytes_travel(fixture: &mut dyn Fixture) {
     ];
     names.extend((1..=255_u8).filter(|byte| *byte != b'/').map(|byte| vec![b'x', byte]));
     for name in &names {
-        let at = RemotePath::from_names(vec![Name::new(name).unwrap()]).unwrap();
+        let at = RemotePath::from_names(&[Name::new(name).unwrap()]).unwrap();
         let mut upload = anna.upload("x", 3, Target::Absent);
         upload.path = at.clone();
         upload.key.0.copy_from_slice(&blake3::hash(name).as_bytes()[..16]);

@@ -149,7 +149,8 @@ impl Inner {
         let (account, id, path) = (upload.account, upload.id, &upload.path);
         let row = self.db.read(|connection| uploads::get(connection, account, id))?;
         let row = row.ok_or(Situation::UploadNotFound)?;
-        let parents = &path.names()[..path.names().len() - 1];
+        let names = path.names();
+        let (_, parents) = names.split_last().ok_or(Situation::InvalidTarget)?;
         let existing = home.existing(&self.disk, path, parents)?;
         let missing = (parents.len() - existing) as u64;
         if missing > 0 && !row.parents {

@@ -30,15 +30,15 @@ impl Inner {
         let request = request(home.account, change, "mkdir", &(path, parents, mode));
         let answer = self.change(home, &request, || {
             let existing = if parents {
-                home.existing(&self.disk, path, path.names())?
+                home.existing(&self.disk, path, &path.names())?
             } else {
                 let place = home.place(&self.disk, path)?;
                 if place.stat(&self.disk, path)?.is_some() {
                     return Err(Situation::Exists.about(path));
                 }
-                path.names().len() - 1
+                path.depth() - 1
             };
-            let missing = path.names().len() - existing;
+            let missing = path.depth() - existing;
             if missing == 0 {
                 // Success without a change; nothing to keep.
                 return Ok(Answer::Changed(home.stat(&self.disk, path)?.attributes()));
@@ -58,7 +58,8 @@ impl Inner {
         mode: Mode,
         effect: &mut Effect,
     ) -> Carried {
-        let making = Making { path, names: path.names(), existing, mode };
+        let names = path.names();
+        let making = Making { path, names: &names, existing, mode };
         let (_, meta) = self.make_folders(home, &making, effect)?;
         let meta = meta.ok_or_else(|| Situation::InvalidTarget.about(path))?;
         Ok(Answer::Changed(meta.attributes()))

@@ -51,6 +51,16 @@ impl Home {
         }
     }
 
+    /// Opens the folder at `path`.
+    pub(super) fn folder_at(
+        &self,
+        disk: &Disk,
+        path: &RemotePath,
+        open: Open,
+    ) -> io::Result<OwnedFd> {
+        disk.open_beneath(&self.folder, path.as_bytes(), open)
+    }
+
     /// Opens the folder that `names` lead to.
     pub(super) fn folder(&self, disk: &Disk, names: &[Name], open: Open) -> io::Result<OwnedFd> {
         disk.open_beneath(&self.folder, &joined(names), open)
@@ -71,11 +81,11 @@ impl Home {
     }
 
     fn open_place<'a>(&self, disk: &Disk, path: &'a RemotePath, open: Open) -> Result<Place<'a>> {
-        let Some((name, parents)) = path.names().split_last() else {
+        let Some((parents, name)) = path.split_bytes() else {
             return Err(Situation::InvalidTarget.about(path));
         };
-        let folder = self.folder(disk, parents, open).map_err(about(path, "opening a folder"))?;
-        Ok(Place { folder, name: name.as_bytes() })
+        let folder = disk.open_beneath(&self.folder, parents, open);
+        Ok(Place { folder: folder.map_err(about(path, "opening a folder"))?, name })
     }
 
     /// What lies at `path`; the home itself too.
@@ -89,12 +99,13 @@ impl Home {
 
     /// Opens the file at `path` for reading. Nothing but a regular file is ever opened.
     pub(super) fn open_file(&self, disk: &Disk, path: &RemotePath) -> Result<(OwnedFd, Meta)> {
-        let Some((name, parents)) = path.names().split_last() else {
+        let Some((parents, name)) = path.split_bytes() else {
             return Err(Situation::IsAFolder.about(path));
         };
         let failed = about(path, "opening a file");
-        let folder = self.folder(disk, parents, Open::FolderToLook).map_err(&failed)?;
-        let handle = disk.open_beneath(folder, name.as_bytes(), Open::Handle).map_err(&failed)?;
+        let folder = disk.open_beneath(&self.folder, parents, Open::FolderToLook);
+        let folder = folder.map_err(&failed)?;
+        let handle = disk.open_beneath(folder, name, Open::Handle).map_err(&failed)?;
         let meta = disk.stat_open(&handle).map_err(&failed)?;
         match meta.kind {
             EntryKind::File => {}

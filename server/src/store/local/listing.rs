@@ -55,7 +55,7 @@ impl Inner {
         cursor: Option<&[u8]>,
     ) -> Result<Listing> {
         let failed = about(path, "opening a folder");
-        let folder = home.folder(&self.disk, path.names(), Open::Folder).map_err(&failed)?;
+        let folder = home.folder_at(&self.disk, path, Open::Folder).map_err(&failed)?;
         let state = state_of(&self.disk.stat_open(&folder).map_err(&failed)?);
         if let Some(cursor) = cursor {
             let cookie = cursor

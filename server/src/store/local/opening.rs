@@ -104,7 +104,8 @@ impl Inner {
     /// How many parents are missing at a target, and the file that will be replaced there.
     fn look_at_target(&self, home: &Home, new: &NewUpload) -> Result<(u64, Option<Meta>)> {
         let path = &new.path;
-        let Some((name, parents)) = path.names().split_last() else {
+        let names = path.names();
+        let Some((name, parents)) = names.split_last() else {
             return Err(Situation::InvalidTarget.about(path));
         };
         self.try_name(name.as_bytes(), path)?;

@@ -54,7 +54,8 @@ impl Inner {
         effect: &mut Effect,
     ) -> Carried {
         let path = &publish.path;
-        let Some((name, parents)) = path.names().split_last() else {
+        let names = path.names();
+        let Some((name, parents)) = names.split_last() else {
             return Err(Situation::InvalidTarget.about(path).into());
         };
         let making =

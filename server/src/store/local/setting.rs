@@ -29,7 +29,7 @@ impl Inner {
             let failed = about(path, "setting attributes");
             let file = match meta.kind {
                 EntryKind::Folder => {
-                    home.folder(&self.disk, path.names(), Open::Folder).map_err(&failed)?
+                    home.folder_at(&self.disk, path, Open::Folder).map_err(&failed)?
                 }
                 EntryKind::File => home.open_file(&self.disk, path)?.0,
                 EntryKind::Link => return Err(Situation::IsALink.about(path)),

@@ -192,7 +192,8 @@ impl Group {
 
     /// The folder that holds `at`, its disk, and the name there. Neighbours come one after another.
     fn folder_for(&mut self, at: &RemotePath) -> Result<(Folder, u64, Name), Failure> {
-        let Some((name, parents)) = at.names().split_last() else {
+        let names = at.names();
+        let Some((name, parents)) = names.split_last() else {
             return Err(super::kind_differs(self.root.path()));
         };
         if let Some((known, folder, device)) = &self.last
@@ -278,7 +279,7 @@ impl Group {
 
     fn path_of(&self, member: &Member) -> PathBuf {
         match &member.held {
-            Held::Whole { at, .. } => self.root.folder.path_of(at.names()),
+            Held::Whole { at, .. } => self.root.folder.path_of(&at.names()),
             Held::Staged(staged) => staged.path(),
         }
     }

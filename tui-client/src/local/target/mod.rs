@@ -90,10 +90,10 @@ impl TargetRoot {
             }
             Err(failure) => return Err(in_the_way(failure)),
         };
-        match folder.look_at(name) {
+        match folder.look_at(&name) {
             Ok(look) => Ok(Some(look)),
             Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(failed_naming(&folder.path_to(name), error)),
+            Err(error) => Err(failed_naming(&folder.path_to(&name), error)),
         }
     }
 
@@ -107,7 +107,7 @@ impl TargetRoot {
         match mkdirat(&folder, name.as_bytes(), Mode::RWXU) {
             Ok(()) => Ok(Made::New),
             Err(Errno::EXIST) => self.folder.below(at).map_err(in_the_way).map(|_| Made::Existing),
-            Err(error) => Err(failed_naming(&folder.path_to(name), error)),
+            Err(error) => Err(failed_naming(&folder.path_to(&name), error)),
         }
     }
 

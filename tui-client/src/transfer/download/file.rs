@@ -360,7 +360,7 @@ pub(super) async fn free_local_place(taken: LocalPlace) -> Result<LocalPlace, Fa
     blocking(move || {
         let invalid = || Failure::new(Situation::InvalidTarget, shown(&taken.path()));
         let (folder, name) = taken.at.split().ok_or_else(invalid)?;
-        let name = free_name(name, |candidate| {
+        let name = free_name(&name, |candidate| {
             let at = folder.join(candidate).map_err(|_| invalid())?;
             taken.root.look(&at).map(|look| look.is_some())
         })?;

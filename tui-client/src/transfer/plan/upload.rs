@@ -252,7 +252,7 @@ impl Walking<'_> {
         match listings.of(&parent).await {
             Ok(Known::Absent) => Ok(Some(None)),
             Ok(Known::Blocked) => Ok(None),
-            Ok(Known::Listed(entries)) => Ok(Some(entries.get(name).cloned())),
+            Ok(Known::Listed(entries)) => Ok(Some(entries.get(&name).cloned())),
             Err(failure) => {
                 // Told once; what is in the folder cannot be decided about.
                 listings.block(parent.clone());

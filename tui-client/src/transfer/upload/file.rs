@@ -374,7 +374,7 @@ pub(in crate::transfer) async fn free_remote_name(
     let invalid = || Failure::new(Situation::InvalidTarget, subject());
     let (folder, name) = taken.split().ok_or_else(invalid)?;
     for number in 2..NAME_TRIES {
-        let candidate = folder.join(&numbered(name, number)).map_err(|_| invalid())?;
+        let candidate = folder.join(&numbered(&name, number)).map_err(|_| invalid())?;
         if context.remote.stat_if_there(&candidate).await?.is_none() {
             return Ok(candidate);
         }

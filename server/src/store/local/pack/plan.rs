@@ -123,14 +123,15 @@ impl Inner {
 
 impl Planner<'_> {
     fn folder(&mut self, index: u32, path: &RemotePath, mode: Mode) -> Result<()> {
-        let Some((name, parents)) = path.names().split_last() else {
+        let names = path.names();
+        let Some((name, parents)) = names.split_last() else {
             let meta = self.home.stat(&self.inner.disk, path)?;
             self.steps.known.push((index, Ok(meta.attributes())));
             return Ok(());
         };
         let missing = self.missing(path, parents)?;
         if missing == 0 {
-            if let Some(Known::Planned(step)) = self.folders.get(&joined(path.names())) {
+            if let Some(Known::Planned(step)) = self.folders.get(path.as_bytes()) {
                 // Made by an earlier step, perhaps as a parent; this member says its mode.
                 let step = self.steps.steps.get_mut(*step);
                 if let Some(PackStep { index: own @ None, what, .. }) = step {
@@ -163,7 +164,8 @@ impl Planner<'_> {
         file: FileId,
         if_target: &Target,
     ) -> Result<()> {
-        let Some((name, parents)) = path.names().split_last() else {
+        let names = path.names();
+        let Some((name, parents)) = names.split_last() else {
             return Err(Situation::InvalidTarget.about(path));
         };
         let missing = self.missing(path, parents)?;
@@ -248,7 +250,7 @@ impl Planner<'_> {
 
     fn make_parents(&mut self, path: &RemotePath, parents: &[Name], missing: usize) -> Result<()> {
         for end in parents.len() - missing + 1..=parents.len() {
-            let folder = RemotePath::from_names(parents[..end].to_vec());
+            let folder = RemotePath::from_names(&parents[..end]);
             let folder = folder.map_err(|_| Situation::NameNotStorable.about(path))?;
             self.push_folder(None, folder, Mode::FOLDER);
         }
@@ -256,7 +258,7 @@ impl Planner<'_> {
     }
 
     fn push_folder(&mut self, index: Option<u32>, path: RemotePath, mode: Mode) {
-        self.folders.insert(joined(path.names()), Known::Planned(self.steps.steps.len()));
+        self.folders.insert(path.as_bytes().to_vec(), Known::Planned(self.steps.steps.len()));
         self.steps.steps.push(PackStep { index, path, what: PackStepKind::Folder(mode) });
     }
 

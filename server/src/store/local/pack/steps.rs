@@ -167,7 +167,8 @@ impl Inner {
         step: &PackStep,
     ) -> Carried<Option<Attributes>> {
         let path = &step.path;
-        let Some((name, parents)) = path.names().split_last() else {
+        let names = path.names();
+        let Some((name, parents)) = names.split_last() else {
             return Err(Situation::InvalidTarget.about(path).into());
         };
         let folder = folders.touch(path, parents)?;

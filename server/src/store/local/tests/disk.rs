@@ -453,7 +453,7 @@ async fn a_path_is_bytes_on_the_disk() {
     let local = Local::new().await;
     let anna = user(&local).await;
     let name = sampan_protocol::Name::new(b"\xff\x1b\n").unwrap();
-    let at = RemotePath::from_names(vec![name]).unwrap();
+    let at = RemotePath::from_names(&[name]).unwrap();
     anna.store.mkdir(anna.id, anna.key(), &at, false, Mode::FOLDER).await.unwrap();
     let on_disk: Vec<_> =
         fs::read_dir(home(&local)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
