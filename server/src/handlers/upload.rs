@@ -113,11 +113,15 @@ pub(crate) async fn list(
     _: ListUploads,
     mut answers: Answers<ListUploads>,
 ) -> Outcome<Answer<UploadsPage>> {
-    let mut uploads = context.store().uploads(context.account()).await?.into_iter();
+    let mut after = None;
     loop {
-        let page = uploads.by_ref().take(UPLOADS_PER_PAGE).map(unfinished).collect();
-        let page = UploadsPage { uploads: page };
-        if uploads.len() == 0 {
+        // A page is looked up when the one before it has gone: a slow reader holds no more.
+        let (store, account) = (context.store(), context.account());
+        let uploads = store.uploads_after(account, after, UPLOADS_PER_PAGE).await?;
+        let full = uploads.len() == UPLOADS_PER_PAGE;
+        after = uploads.last().map(|upload| upload.upload);
+        let page = UploadsPage { uploads: uploads.into_iter().map(unfinished).collect() };
+        if !full {
             return Ok(page.into());
         }
         answers.send(page).await?;

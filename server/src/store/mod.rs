@@ -135,8 +135,19 @@ pub trait Store: Send + Sync + 'static {
         count: u64,
     ) -> Result<Vec<(u64, BlockHash)>>;
 
-    /// The account's unfinished uploads, in order of their ids.
-    async fn uploads(&self, account: AccountId) -> Result<Vec<Unfinished>>;
+    /// At most `most` of the account's unfinished uploads, in order of their ids, from the one behind
+    /// `after` on.
+    async fn uploads_after(
+        &self,
+        account: AccountId,
+        after: Option<UploadId>,
+        most: usize,
+    ) -> Result<Vec<Unfinished>>;
+
+    /// All of them; for whoever knows that they are few.
+    async fn uploads(&self, account: AccountId) -> Result<Vec<Unfinished>> {
+        self.uploads_after(account, None, usize::MAX).await
+    }
 
     /// Publishes many small files and folders together; a result for each item, by index. Items
     /// come as they arrive from the wire and are staged at once; the sender closing the channel

@@ -87,6 +87,7 @@ macro_rules! every_property {
             a_changed_target_is_not_replaced,
             an_aborted_upload_returns_its_quota,
             uploads_survive_a_restart,
+            uploads_are_listed_page_by_page,
             blocks_are_copied_from_a_file,
             unfinished_uploads_are_listed_and_bounded,
         );

@@ -266,3 +266,28 @@ pub(crate) async fn unfinished_uploads_are_listed_and_bounded(fixture: &mut dyn 
     anna.store.abort(anna.id, anna.key(), opened[0]).await.unwrap();
     anna.store.open_upload(anna.id, anna.upload("one more", 1, Target::Absent)).await.unwrap();
 }
+
+/// A listing of uploads goes on behind the last one that was seen.
+pub(crate) async fn uploads_are_listed_page_by_page(fixture: &mut dyn Fixture) {
+    let anna = user(fixture).await;
+    for number in 0..5 {
+        let upload = anna.upload(&format!("f{number}"), 1, Target::Absent);
+        anna.store.open_upload(anna.id, upload).await.unwrap();
+    }
+    let all: Vec<_> = anna.store.uploads(anna.id).await.unwrap();
+    assert_eq!(all.len(), 5);
+    let (mut paged, mut after) = (Vec::new(), None);
+    loop {
+        let page = anna.store.uploads_after(anna.id, after, 2).await.unwrap();
+        assert!(page.len() <= 2);
+        after = page.last().map(|upload| upload.upload).or(after);
+        if page.is_empty() {
+            break;
+        }
+        paged.extend(page);
+    }
+    let ids = |uploads: &[crate::store::Unfinished]| {
+        uploads.iter().map(|upload| (upload.upload, upload.path.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&paged), ids(&all));
+}

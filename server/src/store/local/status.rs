@@ -1,6 +1,6 @@
 //! What is held and what is left.
 
-use sampan_protocol::BlockHash;
+use sampan_protocol::{BlockHash, UploadId};
 
 use super::Inner;
 use super::db::ledger::{self, Ledger};
@@ -29,8 +29,14 @@ impl Inner {
         })
     }
 
-    pub(super) fn unfinished(&self, account: AccountId) -> Result<Vec<Unfinished>> {
-        let rows = self.db.read(|connection| uploads::all(connection, Some(account)))?;
+    pub(super) fn unfinished(
+        &self,
+        account: AccountId,
+        after: Option<UploadId>,
+        most: usize,
+    ) -> Result<Vec<Unfinished>> {
+        let page = |connection: &_| uploads::page(connection, account, after, most);
+        let rows = self.db.read(page)?;
         let describe = |row: UploadRow| {
             let touched = self.uploads.get(row.slot_key()).map_or(row.touched, |upload| {
                 upload.touched.load(std::sync::atomic::Ordering::Relaxed)

@@ -238,9 +238,14 @@ impl Store for LocalStore {
         self.inner.job(move || Ok(Inner::row_of(&upload, first, count))).await
     }
 
-    async fn uploads(&self, account: AccountId) -> Result<Vec<Unfinished>> {
+    async fn uploads_after(
+        &self,
+        account: AccountId,
+        after: Option<UploadId>,
+        most: usize,
+    ) -> Result<Vec<Unfinished>> {
         let inner = self.inner.clone();
-        self.inner.job(move || inner.unfinished(account)).await
+        self.inner.job(move || inner.unfinished(account, after, most)).await
     }
 
     async fn pack(

@@ -173,6 +173,26 @@ pub(crate) fn all(connection: &Connection, account: Option<AccountId>) -> Result
     all().map_err(failed("reading uploads"))?.into_iter().collect()
 }
 
+/// At most `most` uploads of an account in order of their ids, from the one behind `after` on.
+pub(crate) fn page(
+    connection: &Connection,
+    account: AccountId,
+    after: Option<UploadId>,
+    most: usize,
+) -> Result<Vec<UploadRow>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM uploads WHERE account = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+    );
+    let (after, most) = (after.map_or(-1, |id| stored(id.0)), i64::try_from(most).unwrap_or(-1));
+    let page = || {
+        connection
+            .prepare_cached(&sql)?
+            .query_map(params![account.0, after, most], read)?
+            .collect::<rusqlite::Result<Vec<_>>>()
+    };
+    page().map_err(failed("reading uploads"))?.into_iter().collect()
+}
+
 /// Whether there are any.
 pub(crate) fn any(connection: &Connection) -> Result<bool> {
     let any = || connection.prepare_cached("SELECT 1 FROM uploads")?.exists([]);

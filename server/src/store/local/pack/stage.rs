@@ -71,18 +71,29 @@ pub(in super::super) struct StagedPack {
     pub(in super::super) digest: PackDigest,
     bytes: u64,
     kept: AtomicBool,
-    _place: Place,
+    place: Place,
 }
 
 /// Packs of one account that may arrive at once: as many as it may have connections.
 const MAX_OPEN_PACKS: usize = 64;
 
-/// How many packs of each account arrive now.
+/// Bytes of the paths in all of them: a pack's files go to the disk as they come, its paths wait in
+/// memory. Ten times what paths of a hundred bytes need.
+const MAX_PATH_BYTES_OF_PACKS: usize = 64 << 20;
+
+/// What an account's packs hold while they arrive.
 #[derive(Default)]
-pub(in super::super) struct OpenPacks(Mutex<HashMap<AccountId, usize>>);
+struct Held {
+    packs: usize,
+    path_bytes: usize,
+}
+
+/// What the arriving packs of each account hold now.
+#[derive(Default)]
+pub(in super::super) struct OpenPacks(Mutex<HashMap<AccountId, Held>>);
 
 impl OpenPacks {
-    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Held>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -91,28 +102,45 @@ impl OpenPacks {
 struct Place {
     inner: Arc<Inner>,
     account: AccountId,
+    path_bytes: usize,
 }
 
 impl Place {
     fn take(inner: &Arc<Inner>, account: AccountId) -> Result<Self> {
         let mut packs = inner.packs.lock();
-        let open = packs.entry(account).or_default();
-        if *open >= MAX_OPEN_PACKS {
+        let held = packs.entry(account).or_default();
+        if held.packs >= MAX_OPEN_PACKS {
             let what = format!("more than {MAX_OPEN_PACKS} packs at once");
             return Err(Situation::LimitExceeded { what }.into());
         }
-        *open += 1;
+        held.packs += 1;
         drop(packs);
-        Ok(Self { inner: inner.clone(), account })
+        Ok(Self { inner: inner.clone(), account, path_bytes: 0 })
+    }
+
+    /// Takes room for a member's path.
+    fn take_path(&mut self, path: &RemotePath) -> Result<()> {
+        let mut packs = self.inner.packs.lock();
+        let held = packs.entry(self.account).or_default();
+        let bytes = path.as_bytes().len();
+        if held.path_bytes + bytes > MAX_PATH_BYTES_OF_PACKS {
+            let what =
+                format!("more than {MAX_PATH_BYTES_OF_PACKS} bytes of paths in packs at once");
+            return Err(Situation::LimitExceeded { what }.into());
+        }
+        held.path_bytes += bytes;
+        self.path_bytes += bytes;
+        Ok(())
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut packs = self.inner.packs.lock();
-        if let Some(open) = packs.get_mut(&self.account) {
-            *open -= 1;
-            if *open == 0 {
+        if let Some(held) = packs.get_mut(&self.account) {
+            held.packs -= 1;
+            held.path_bytes -= self.path_bytes;
+            if held.packs == 0 {
                 packs.remove(&self.account);
             }
         }
@@ -145,7 +173,7 @@ impl StagedPack {
             members: Vec::new(),
             digest,
             bytes: 0,
-            _place: place,
+            place,
             kept: AtomicBool::new(false),
         })
     }
@@ -164,6 +192,7 @@ impl StagedPack {
                 let what = format!("more than {MAX_PACK_MEMBERS} members in a pack");
                 return Err(Situation::LimitExceeded { what }.into());
             }
+            self.place.take_path(&path)?;
             self.digest.take(&path, mode, &content);
             let content = match content {
                 PackContent::Folder => StagedContent::Folder(kept_mode(mode, true)),

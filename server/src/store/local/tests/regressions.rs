@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use rustix::io::Errno;
-use sampan_protocol::{Mode, Timestamp};
+use sampan_protocol::{Mode, RemotePath, Timestamp};
 
 use super::Local;
 use super::scenario::{check_books, check_staging};
@@ -14,7 +14,7 @@ use crate::store::conformance::{
     Fixture, User, bytes, folder_member, member, new_account, path, root_of, situation, user,
 };
 use crate::store::local::{Call, Durability, Faults, LocalOptions};
-use crate::store::{QuotaLimits, Situation, StoreError, Target};
+use crate::store::{PackContent, PackItem, QuotaLimits, Situation, StoreError, Target};
 
 /// Fails every call of some kind while it is armed; arms itself at a step.
 #[derive(Default)]
@@ -518,6 +518,43 @@ async fn packs_that_arrive_are_bounded() {
     for pack in packs {
         pack.await.unwrap().unwrap();
     }
+}
+
+/// S12: what the paths of arriving packs hold in memory is bounded over all packs of an account, and
+/// free again when they end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_paths_of_packs_that_arrive_are_bounded() {
+    let local = Local::new().await;
+    let anna = user(&local).await;
+    let deep = vec![&b"x"[..]; 2000].join(&b'/');
+    let deep = RemotePath::parse(&deep).unwrap();
+    let members = (64 << 20) / deep.as_bytes().len();
+    let (mut senders, mut packs, mut sent) = (Vec::new(), Vec::new(), 0);
+    while sent <= members {
+        let (sender, items) = tokio::sync::mpsc::channel(1);
+        let (store, id, key) = (anna.store.clone(), anna.id, anna.key());
+        packs.push(tokio::spawn(async move { store.pack(id, key, items).await }));
+        for _ in 0..1024.min(members + 1 - sent) {
+            let member = PackItem::Member {
+                path: deep.clone(),
+                mode: Mode::FOLDER,
+                content: PackContent::Folder,
+            };
+            sender.send(member).await.unwrap();
+            sent += 1;
+        }
+        senders.push(sender);
+    }
+    // The last one was too many; its pack alone fails.
+    let last = packs.pop().unwrap().await.unwrap();
+    assert!(matches!(situation(last), Situation::LimitExceeded { .. }));
+    for sender in senders.drain(..senders.len() - 1) {
+        sender.send(PackItem::Abandoned).await.unwrap();
+    }
+    for pack in packs {
+        assert!(matches!(situation(pack.await.unwrap()), Situation::Incomplete { .. }));
+    }
+    anna.pack(anna.key(), vec![folder_member("d")]).await.unwrap();
 }
 
 /// An upload whose half-done commit had to be given up can be begun again.
