@@ -380,7 +380,7 @@ mod tests {
         let wire = rmp_serde::to_vec(&there).unwrap();
         assert_eq!(rmp_serde::from_slice::<RemotePath>(&wire).unwrap(), there);
         assert_eq!(RemotePath::parse(there.as_bytes()).unwrap(), there);
-        assert_eq!(RemotePath::from_names(&there.names()).unwrap(), there);
+        assert_eq!(RemotePath::from_names(there.names()).unwrap(), there);
     }
 
     #[test]
