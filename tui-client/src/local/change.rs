@@ -9,11 +9,12 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, mkdirat, unlinkat};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use sampan_protocol::{Name, Version};
 
 use super::attributes::Look;
+use super::disk::Disk;
 use super::failed::{about, failed, failed_naming};
 use super::folder::Folder;
 use super::publish::rename_to_free;
@@ -35,16 +36,29 @@ pub struct Removed {
 
 /// Makes a folder; the one that holds it must be there.
 pub fn make_folder(path: &Path) -> Result<(), Failure> {
-    let (folder, name) = parent_of(path)?;
+    make_folder_on(&Disk::default(), path)
+}
+
+fn make_folder_on(disk: &Disk, path: &Path) -> Result<(), Failure> {
+    let (folder, name) = parent_of(disk, path)?;
     let all = Mode::RWXU | Mode::RWXG | Mode::RWXO;
-    mkdirat(&folder, name.as_bytes(), all).map_err(|error| failed_naming(path, error))
+    disk.make_folder(&folder, name.as_bytes(), all).map_err(|error| failed_naming(path, error))
 }
 
 /// Gives `from` another name or place, where nothing may be. `expected` is the version that it was
 /// seen with.
 pub fn rename(from: &Path, to: &Path, expected: Option<&Version>) -> Result<(), Failure> {
-    let (old_folder, old) = parent_of(from)?;
-    let (new_folder, new) = parent_of(to)?;
+    rename_on(&Disk::default(), from, to, expected)
+}
+
+fn rename_on(
+    disk: &Disk,
+    from: &Path,
+    to: &Path,
+    expected: Option<&Version>,
+) -> Result<(), Failure> {
+    let (old_folder, old) = parent_of(disk, from)?;
+    let (new_folder, new) = parent_of(disk, to)?;
     look_at(&old_folder, &old, from, expected)?;
     let renamed = rename_to_free(&old_folder, old.as_bytes(), &new_folder, new.as_bytes());
     renamed.map_err(|error| match error {
@@ -61,21 +75,34 @@ pub fn rename(from: &Path, to: &Path, expected: Option<&Version>) -> Result<(), 
 pub fn remove(
     path: &Path,
     expected: Option<&Version>,
+    go_on: impl FnMut(u64) -> bool,
+) -> Result<Removed, Failure> {
+    remove_on(&Disk::default(), path, expected, go_on)
+}
+
+fn remove_on(
+    disk: &Disk,
+    path: &Path,
+    expected: Option<&Version>,
     mut go_on: impl FnMut(u64) -> bool,
 ) -> Result<Removed, Failure> {
-    let (folder, name) = parent_of(path)?;
+    let (folder, name) = parent_of(disk, path)?;
     let look = look_at(&folder, &name, path, expected)?;
     if look.is_folder() {
         return Removal::new(folder, name, &look, &mut go_on).map(Removal::run);
     }
-    unlinkat(&folder, name.as_bytes(), AtFlags::empty()).map_err(|error| failed(path, error))?;
+    disk.unlink(&folder, name.as_bytes()).map_err(|error| failed(path, error))?;
     Ok(Removed { files: 1, ..Removed::default() })
 }
 
 /// Removes a folder if nothing is in it.
 pub fn remove_empty_folder(path: &Path) -> Result<(), Failure> {
-    let (folder, name) = parent_of(path)?;
-    let removed = unlinkat(&folder, name.as_bytes(), AtFlags::REMOVEDIR);
+    remove_empty_folder_on(&Disk::default(), path)
+}
+
+fn remove_empty_folder_on(disk: &Disk, path: &Path) -> Result<(), Failure> {
+    let (folder, name) = parent_of(disk, path)?;
+    let removed = disk.remove_folder(&folder, name.as_bytes());
     removed.map_err(|error| match error {
         // Some systems say so.
         Errno::EXIST => about(Situation::NotEmpty(Side::Local), path),
@@ -97,7 +124,7 @@ fn look_at(
 }
 
 /// The folder that holds the user's own path, and the last name of it.
-fn parent_of(path: &Path) -> Result<(Folder, Name), Failure> {
+fn parent_of(disk: &Disk, path: &Path) -> Result<(Folder, Name), Failure> {
     let name = path.file_name().map(OsStr::as_bytes);
     let Some(name) = name.and_then(|name| Name::new(name).ok()) else {
         let situation = match path.file_name() {
@@ -108,7 +135,7 @@ fn parent_of(path: &Path) -> Result<(Folder, Name), Failure> {
         return Err(about(situation, path));
     };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    Ok((Folder::open(parent.unwrap_or(Path::new(".")))?, name))
+    Ok((Folder::open_on(disk, parent.unwrap_or(Path::new(".")))?, name))
 }
 
 #[cfg(test)]

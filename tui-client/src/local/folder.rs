@@ -14,11 +14,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, OFlags};
 use rustix::io::Errno;
 use sampan_protocol::{Name, RemotePath};
 
 use super::attributes::Look;
+use super::disk::Disk;
 use super::failed::{about, failed};
 use crate::failure::{Failure, Side, Situation};
 
@@ -37,13 +38,24 @@ const STEP_BYTES: usize = 3072;
 pub struct Folder {
     handle: Arc<OwnedFd>,
     path: PathBuf,
+    disk: Disk,
 }
 
 impl Folder {
     /// Opens the user's own path, following the user's own links.
     pub fn open(path: &Path) -> Result<Self, Failure> {
-        let handle = openat(CWD, path, HELD, Mode::empty()).map_err(|error| failed(path, error))?;
-        Ok(Self { handle: Arc::new(handle), path: path.to_owned() })
+        Self::open_on(&Disk::default(), path)
+    }
+
+    /// The same, on a disk that may fail.
+    pub fn open_on(disk: &Disk, path: &Path) -> Result<Self, Failure> {
+        let handle = disk.open(CWD, path, HELD).map_err(|error| failed(path, error))?;
+        Ok(Self { handle: Arc::new(handle), path: path.to_owned(), disk: disk.clone() })
+    }
+
+    /// What it lies on.
+    pub(super) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// The path that it was opened by.
@@ -61,22 +73,23 @@ impl Folder {
         if names.is_empty() {
             return Ok(self.clone());
         }
-        let handle = match open_below(self.as_fd(), names) {
+        let handle = match open_below(&self.disk, self.as_fd(), names) {
             Ok(handle) => handle,
             // Which of the names it was, and what lies there, takes a look at each. Old kernels
             // and other systems always take this way.
             Err(_) => self.step_by_step(names)?,
         };
-        Ok(Self { handle: Arc::new(handle), path: self.path_of(names) })
+        let (path, disk) = (self.path_of(names), self.disk.clone());
+        Ok(Self { handle: Arc::new(handle), path, disk })
     }
 
     fn step_by_step(&self, names: &[Name]) -> Result<OwnedFd, Failure> {
         let mut at: Option<OwnedFd> = None;
         for (index, name) in names.iter().enumerate() {
             let folder = at.as_ref().map_or(self.as_fd(), AsFd::as_fd);
-            let next = step(folder, name).map_err(|error| {
+            let next = step(&self.disk, folder, name).map_err(|error| {
                 let path = self.path_of(&names[..=index]);
-                match (error, look_in(folder, name).map(|look| look.kind)) {
+                match (error, look_in(&self.disk, folder, name).map(|look| look.kind)) {
                     (Errno::NOTDIR | Errno::LOOP, Ok(sampan_protocol::EntryKind::Link)) => {
                         about(Situation::IsALink(Side::Local), &path)
                     }
@@ -99,18 +112,24 @@ impl Folder {
 
     /// What a name in this folder is; a link is described, not followed.
     pub(super) fn look_at(&self, name: &Name) -> rustix::io::Result<Look> {
-        look_in(self.as_fd(), name)
+        look_in(&self.disk, self.as_fd(), name)
     }
 
     /// What this folder itself is.
     pub(super) fn look(&self) -> Result<Look, Failure> {
-        fstat(self.as_fd()).map(|stat| Look::of(&stat)).map_err(|error| failed(&self.path, error))
+        let looked = self.disk.look_open(self.as_fd());
+        looked.map(|stat| Look::of(&stat)).map_err(|error| failed(&self.path, error))
     }
 
     /// Opens this folder anew, to read it, flush it or set its attributes.
     pub(super) fn reopen(&self) -> rustix::io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat(self.as_fd(), c".", flags, Mode::empty())
+        self.disk.open(self.as_fd(), c".", flags)
+    }
+
+    /// Its names.
+    pub(super) fn names(&self) -> rustix::io::Result<Dir> {
+        self.disk.names(self.reopen()?)
     }
 
     /// The path of a name in this folder, for messages.
@@ -144,45 +163,48 @@ impl AsOsStr for Name {
 }
 
 /// What `name` in `folder` is; a link is described, not followed.
-pub(super) fn look_in(folder: BorrowedFd<'_>, name: &Name) -> rustix::io::Result<Look> {
-    let stat = statat(folder, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW)?;
+pub(super) fn look_in(
+    disk: &Disk,
+    folder: BorrowedFd<'_>,
+    name: &Name,
+) -> rustix::io::Result<Look> {
+    let stat = disk.look(folder, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(Look::of(&stat))
 }
 
 /// Opens the folder at `names` below `folder`; with `follow` over any links.
 pub(super) fn open_way(
+    disk: &Disk,
     folder: BorrowedFd<'_>,
     names: &[Name],
     follow: bool,
 ) -> rustix::io::Result<OwnedFd> {
     if names.is_empty() {
-        return openat(folder, c".", HELD, Mode::empty());
+        return disk.open(folder, c".", HELD);
     }
     if follow {
         let mut way = PathBuf::new();
         way.extend(names.iter().map(AsOsStr::as_os_str));
-        return openat(folder, &way, HELD, Mode::empty());
+        return disk.open(folder, &way, HELD);
     }
-    match open_below(folder, names) {
+    match open_below(disk, folder, names) {
         Err(Errno::NOSYS | Errno::PERM) => {}
         opened => return opened,
     }
-    let mut at = step(folder, &names[0])?;
+    let mut at = step(disk, folder, &names[0])?;
     for name in &names[1..] {
-        at = step(at.as_fd(), name)?;
+        at = step(disk, at.as_fd(), name)?;
     }
     Ok(at)
 }
 
 /// One folder down, without following a link.
-fn step(folder: BorrowedFd<'_>, name: &Name) -> rustix::io::Result<OwnedFd> {
-    openat(folder, name.as_bytes(), HELD | OFlags::NOFOLLOW, Mode::empty())
+fn step(disk: &Disk, folder: BorrowedFd<'_>, name: &Name) -> rustix::io::Result<OwnedFd> {
+    disk.open(folder, name.as_bytes(), HELD | OFlags::NOFOLLOW)
 }
 
 #[cfg(target_os = "linux")]
-fn open_below(folder: BorrowedFd<'_>, names: &[Name]) -> rustix::io::Result<OwnedFd> {
-    use rustix::fs::{ResolveFlags, openat2};
-    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+fn open_below(disk: &Disk, folder: BorrowedFd<'_>, names: &[Name]) -> rustix::io::Result<OwnedFd> {
     let mut at: Option<OwnedFd> = None;
     let mut rest = names;
     let mut path = Vec::new();
@@ -199,14 +221,14 @@ fn open_below(folder: BorrowedFd<'_>, names: &[Name]) -> rustix::io::Result<Owne
             taken += 1;
         }
         let from = at.as_ref().map_or(folder, AsFd::as_fd);
-        at = Some(openat2(from, path.as_slice(), HELD, Mode::empty(), within)?);
+        at = Some(disk.open_beneath(from, &path, HELD)?);
         rest = &rest[taken..];
     }
     at.ok_or(Errno::NOENT)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn open_below(_: BorrowedFd<'_>, _: &[Name]) -> rustix::io::Result<OwnedFd> {
+fn open_below(_: &Disk, _: BorrowedFd<'_>, _: &[Name]) -> rustix::io::Result<OwnedFd> {
     Err(Errno::NOSYS)
 }
 
@@ -214,6 +236,8 @@ fn open_below(_: BorrowedFd<'_>, _: &[Name]) -> rustix::io::Result<OwnedFd> {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+
+    use rustix::fs::{Mode, fstat};
 
     use super::*;
     use crate::local::testing::{Flipper, at, name, names};

@@ -7,11 +7,12 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, statat};
+use rustix::fs::{AtFlags, CWD, Dir};
 use rustix::io::Errno;
 use sampan_protocol::{Entry, Name};
 
 use super::attributes::Look;
+use super::disk::Disk;
 use super::failed::{about, failed};
 use super::folder::Folder;
 use super::stream::Stream;
@@ -50,6 +51,7 @@ pub struct Unreadable {
 #[derive(Debug)]
 pub struct Listing {
     path: PathBuf,
+    disk: Disk,
     entries: Option<Dir>,
     page: usize,
 }
@@ -57,9 +59,13 @@ pub struct Listing {
 impl Listing {
     /// Opens the folder at the user's own path, following the user's own links.
     pub fn open(path: &Path) -> Result<Self, Failure> {
-        let opened = Folder::open(path)?.reopen().and_then(Dir::new);
-        let entries = opened.map_err(|error| failed(path, error))?;
-        Ok(Self { path: path.to_owned(), entries: Some(entries), page: FIRST_PAGE })
+        Self::open_on(&Disk::default(), path)
+    }
+
+    pub(super) fn open_on(disk: &Disk, path: &Path) -> Result<Self, Failure> {
+        let opened = Folder::open_on(disk, path)?.names();
+        let entries = Some(opened.map_err(|error| failed(path, error))?);
+        Ok(Self { path: path.to_owned(), disk: disk.clone(), entries, page: FIRST_PAGE })
     }
 
     /// The same as a stream, for tasks. Dropping it ends the reading.
@@ -71,7 +77,7 @@ impl Listing {
         let mut page = Page::default();
         while page.len() < self.page {
             let Some(entries) = &mut self.entries else { break };
-            match entries.read() {
+            match self.disk.next_name(entries) {
                 Some(Ok(entry)) => self.describe(entry.file_name().to_bytes(), &mut page)?,
                 Some(Err(error)) => {
                     self.entries = None;
@@ -92,7 +98,8 @@ impl Listing {
         let folder = entries.fd().map_err(|error| failed(&self.path, error))?;
         let path =
             || self.path.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes));
-        let failure = match (Name::new(bytes), statat(folder, bytes, AtFlags::SYMLINK_NOFOLLOW)) {
+        let look = self.disk.look(folder, bytes, AtFlags::SYMLINK_NOFOLLOW);
+        let failure = match (Name::new(bytes), look) {
             (Ok(name), Ok(stat)) => {
                 page.entries.push(Entry { name, attributes: Look::of(&stat).attributes() });
                 return Ok(());
@@ -121,13 +128,23 @@ impl Iterator for Listing {
 
 /// What lies at the user's own path; a link is described, not followed.
 pub fn look(path: &Path) -> Result<Look, Failure> {
-    let stat = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW);
+    look_on(&Disk::default(), path)
+}
+
+/// The same, on a disk that may fail.
+pub fn look_on(disk: &Disk, path: &Path) -> Result<Look, Failure> {
+    let stat = disk.look(CWD, path, AtFlags::SYMLINK_NOFOLLOW);
     stat.map(|stat| Look::of(&stat)).map_err(|error| failed(path, error))
 }
 
 /// What the user's own path leads to, over links.
 pub fn look_through(path: &Path) -> Result<Look, Failure> {
-    let stat = statat(CWD, path, AtFlags::empty());
+    look_through_on(&Disk::default(), path)
+}
+
+/// The same, on a disk that may fail.
+pub fn look_through_on(disk: &Disk, path: &Path) -> Result<Look, Failure> {
+    let stat = disk.look(CWD, path, AtFlags::empty());
     stat.map(|stat| Look::of(&stat)).map_err(|error| failed(path, error))
 }
 

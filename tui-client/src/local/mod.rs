@@ -14,6 +14,7 @@
 
 mod attributes;
 pub mod change;
+mod disk;
 mod failed;
 mod folder;
 mod listing;
@@ -30,9 +31,10 @@ mod testing;
 mod walk;
 
 pub use attributes::{Identity, Look};
+pub use disk::{Call, Disk, Faults};
 pub use failed::{failed, situation};
 pub use folder::Folder;
-pub use listing::{Listing, Page, Unreadable, look, look_through};
+pub use listing::{Listing, Page, Unreadable, look, look_on, look_through, look_through_on};
 pub use numbered::{free_name, numbered};
 pub use source::Source;
 pub use space::space;

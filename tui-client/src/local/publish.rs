@@ -3,15 +3,12 @@
 //! Invariant: whatever is replaced was looked at after it could no longer be reached under its
 //! name, where the file system can exchange two names; and right before, where it cannot.
 
-use rustix::fd::AsFd;
-use rustix::fs::{
-    AtFlags, RenameFlags, Timespec, Timestamps, linkat, renameat, renameat_with, statat, unlinkat,
-};
+use rustix::fs::{AtFlags, RenameFlags};
 use rustix::io::Errno;
-use sampan_protocol::{Name, Timestamp};
+use sampan_protocol::Name;
 
 use super::attributes::{Identity, Look};
-use super::folder::look_in;
+use super::folder::Folder;
 use crate::failure::{Side, Situation};
 
 /// Why a file did not get its name.
@@ -42,48 +39,45 @@ impl From<Errno> for Unpublished {
 /// Renames `old` to `new`, where nothing may be, in one step where possible. Fails with
 /// [`Errno::EXIST`] if something is.
 pub(super) fn rename_to_free(
-    from: impl AsFd,
+    from: &Folder,
     old: &[u8],
-    to: impl AsFd,
+    to: &Folder,
     new: &[u8],
 ) -> Result<(), Errno> {
-    match renameat_with(&from, old, &to, new, RenameFlags::NOREPLACE) {
+    match from.disk().rename((from, old), (to, new), RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
         renamed => return renamed,
     }
-    rename_to_free_by_link(from.as_fd(), old, to.as_fd(), new)
+    rename_to_free_by_link(from, old, to, new)
 }
 
 /// For file systems that cannot do it in one step, NFS among them: a second name is made, which
 /// fails if it exists, then the first is taken away. Where there are no second names (FAT), or for a
 /// folder, the name is looked at right before: a file that appears in that moment is lost.
-fn rename_to_free_by_link(
-    from: rustix::fd::BorrowedFd<'_>,
-    old: &[u8],
-    to: rustix::fd::BorrowedFd<'_>,
-    new: &[u8],
-) -> Result<(), Errno> {
-    match linkat(from, old, to, new, AtFlags::empty()) {
-        Ok(()) => return unlinkat(from, old, AtFlags::empty()),
+fn rename_to_free_by_link(from: &Folder, old: &[u8], to: &Folder, new: &[u8]) -> Result<(), Errno> {
+    let disk = from.disk();
+    match disk.link((from, old), (to, new)) {
+        Ok(()) => return disk.unlink(from, old),
         Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {}
         Err(error) => return Err(error),
     }
-    match statat(to, new, AtFlags::SYMLINK_NOFOLLOW) {
+    match disk.look(to, new, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(_) => Err(Errno::EXIST),
-        Err(Errno::NOENT) => renameat(from, old, to, new),
+        Err(Errno::NOENT) => disk.rename((from, old), (to, new), RenameFlags::empty()),
         Err(error) => Err(error),
     }
 }
 
 /// Renames the staged file `old` to `new`, in the same folder, in the place of `victim`.
 pub(super) fn rename_over(
-    folder: impl AsFd,
+    folder: &Folder,
     old: &str,
     new: &Name,
     victim: &Identity,
 ) -> Result<(), Unpublished> {
-    let folder = folder.as_fd();
-    let seen = match look_in(folder, new) {
+    let disk = folder.disk();
+    let (staged, target) = ((folder, old.as_bytes()), (folder, new.as_bytes()));
+    let seen = match folder.look_at(new) {
         Err(Errno::NOENT) => return to_free(folder, old, new),
         seen => seen?,
     };
@@ -93,32 +87,33 @@ pub(super) fn rename_over(
     if seen.identity != *victim {
         return Err(Unpublished::Refused(Situation::TargetChanged(Side::Local)));
     }
-    match renameat_with(folder, old, folder, new.as_bytes(), RenameFlags::EXCHANGE) {
+    match disk.rename(staged, target, RenameFlags::EXCHANGE) {
         Ok(()) => {}
         Err(Errno::NOENT) => return to_free(folder, old, new),
         // The look above is then all there is: a change in this moment is lost.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            return Ok(renameat(folder, old, folder, new.as_bytes())?);
+            return Ok(disk.rename(staged, target, RenameFlags::empty())?);
         }
         Err(error) => return Err(error.into()),
     }
-    let displaced = statat(folder, old, AtFlags::SYMLINK_NOFOLLOW).map_err(Unpublished::Stuck)?;
-    let displaced = Look::of(&displaced);
+    let displaced = disk.look(folder, old, AtFlags::SYMLINK_NOFOLLOW);
     // The exchange itself touched ctime.
-    if displaced.is_folder() || !displaced.identity.is_same_content(victim) {
-        renameat_with(folder, old, folder, new.as_bytes(), RenameFlags::EXCHANGE)
-            .map_err(Unpublished::Stuck)?;
-        return Err(Unpublished::Refused(Situation::TargetChanged(Side::Local)));
-    }
-    unlinkat(folder, old, AtFlags::empty()).map_err(Unpublished::Stuck)
+    let is_victim = |look: Look| !look.is_folder() && look.identity.is_same_content(victim);
+    let why = match displaced.map(|stat| is_victim(Look::of(&stat))) {
+        Ok(true) => return disk.unlink(folder, old.as_bytes()).map_err(Unpublished::Stuck),
+        Ok(false) => Unpublished::Refused(Situation::TargetChanged(Side::Local)),
+        // Nobody knows what was displaced, so nobody may remove it.
+        Err(error) => Unpublished::Failed(error),
+    };
+    disk.rename(staged, target, RenameFlags::EXCHANGE).map_err(Unpublished::Stuck)?;
+    Err(why)
 }
 
 /// Renames the staged file `old` to `new`, in the same folder, where nothing may be.
-pub(super) fn to_free(folder: impl AsFd, old: &str, new: &Name) -> Result<(), Unpublished> {
-    let folder = folder.as_fd();
+pub(super) fn to_free(folder: &Folder, old: &str, new: &Name) -> Result<(), Unpublished> {
     match rename_to_free(folder, old.as_bytes(), folder, new.as_bytes()) {
         Err(Errno::EXIST) => {
-            let is_folder = look_in(folder, new).is_ok_and(|look| look.is_folder());
+            let is_folder = folder.look_at(new).is_ok_and(|look| look.is_folder());
             Err(Unpublished::Refused(if is_folder {
                 Situation::KindDiffers(Side::Local)
             } else {
@@ -126,17 +121,6 @@ pub(super) fn to_free(folder: impl AsFd, old: &str, new: &Name) -> Result<(), Un
             }))
         }
         renamed => Ok(renamed?),
-    }
-}
-
-/// A modification time, for the kernel; the time of reading stays.
-pub(super) fn modified_at(mtime: Timestamp) -> Timestamps {
-    Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
-        last_modification: Timespec {
-            tv_sec: mtime.seconds(),
-            tv_nsec: rustix::fs::Nsecs::from(mtime.nanos()),
-        },
     }
 }
 
@@ -152,7 +136,7 @@ mod tests {
     fn both_ways_to_a_free_name_refuse_a_taken_one() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::open(dir.path()).unwrap();
-        let at = folder.as_fd();
+        let at = &folder;
         for by_link in [false, true] {
             let rename = |old: &[u8], new: &[u8]| {
                 if by_link {

@@ -9,7 +9,6 @@
 
 use std::collections::HashSet;
 
-use rustix::fs::{AtFlags, Dir, unlinkat};
 use rustix::io::Errno;
 use sampan_protocol::Name;
 
@@ -100,7 +99,7 @@ impl<'a> Removal<'a> {
         let path = || folder.path_to(&name);
         let met = match folder.look_at(&name) {
             Ok(look) if look.is_folder() => self.enter(&folder, name.clone(), &look),
-            Ok(_) => match unlinkat(&folder, name.as_bytes(), AtFlags::empty()) {
+            Ok(_) => match folder.disk().unlink(&folder, name.as_bytes()) {
                 Ok(()) => {
                     self.removed.files += 1;
                     Ok(())
@@ -167,7 +166,7 @@ impl<'a> Removal<'a> {
             return Ok(());
         }
         let above = if self.levels.is_empty() { self.parent.clone() } else { self.innermost()? };
-        match unlinkat(&above, level.name.as_bytes(), AtFlags::REMOVEDIR) {
+        match above.disk().remove_folder(&above, level.name.as_bytes()) {
             Ok(()) => self.removed.folders += 1,
             Err(Errno::NOENT) => {}
             Err(error) => {
@@ -201,9 +200,9 @@ impl<'a> Removal<'a> {
 
 fn read_batch(folder: &Folder, stuck: &HashSet<Name>) -> rustix::io::Result<Vec<Name>> {
     let mut names = Vec::new();
-    let mut entries = Dir::new(folder.reopen()?)?;
+    let mut entries = folder.names()?;
     while names.len() < BATCH {
-        let Some(entry) = entries.read() else { break };
+        let Some(entry) = folder.disk().next_name(&mut entries) else { break };
         // `.` and `..` are no names; a name of more than 255 bytes is on no disk that is not broken.
         let entry = entry?;
         if let Ok(name) = Name::new(entry.file_name().to_bytes())

@@ -4,19 +4,17 @@
 //! turned into a FIFO, a device or a link in between is refused. What a [`Source`] gives is the
 //! content of its [`Identity`] only while [`Source::is_still`] holds (HARDENING 2.9).
 
-use std::fs::File;
-use std::io;
-use std::os::fd::BorrowedFd;
-use std::os::unix::fs::FileExt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, statat};
+use rustix::fs::{AtFlags, CWD, OFlags};
 use rustix::io::Errno;
 use sampan_protocol::block::{BlockHasher, BlockIndex, Blocks, HashError, RowHasher};
 use sampan_protocol::limits::BLOCK_BYTES;
 use sampan_protocol::{Attributes, BlockHash, EntryKind, RemotePath, Root};
 
 use super::attributes::{Identity, Look};
+use super::disk::Disk;
 use super::failed::{about, failed};
 use super::folder::Folder;
 use crate::failure::{Failure, Side, Situation};
@@ -28,7 +26,8 @@ const TRIES: usize = 4;
 /// An open regular file, to be read at any place by any number of threads.
 #[derive(Debug)]
 pub struct Source {
-    file: File,
+    file: OwnedFd,
+    disk: Disk,
     look: Look,
     path: PathBuf,
 }
@@ -36,7 +35,12 @@ pub struct Source {
 impl Source {
     /// Opens the user's own path. Its last name may be a link only with [`Links::Follow`].
     pub fn open(path: &Path, links: Links) -> Result<Self, Failure> {
-        open_regular(CWD, path, path, links)
+        Self::open_on(&Disk::default(), path, links)
+    }
+
+    /// The same, on a disk that may fail.
+    pub fn open_on(disk: &Disk, path: &Path, links: Links) -> Result<Self, Failure> {
+        open_regular(disk, CWD, path, path, links)
     }
 
     /// Opens a file below an open folder. Unless links are followed, none on the way is.
@@ -45,11 +49,11 @@ impl Source {
         if links == Links::Follow {
             let mut way = PathBuf::new();
             way.extend(below.names().iter().map(super::folder::AsOsStr::as_os_str));
-            return open_regular(rustix::fd::AsFd::as_fd(folder), &way, &path, links);
+            return open_regular(folder.disk(), folder.as_fd(), &way, &path, links);
         }
         let (parent, name) = folder.parent_of(below)?;
         let name = Path::new(super::folder::AsOsStr::as_os_str(&name));
-        open_regular(rustix::fd::AsFd::as_fd(&parent), name, &path, links)
+        open_regular(folder.disk(), parent.as_fd(), name, &path, links)
     }
 
     /// What was opened.
@@ -76,16 +80,18 @@ impl Source {
     /// Whether nothing changed the file since it was opened. What was read before the answer is the
     /// content of [`Self::identity`].
     pub fn is_still(&self) -> Result<bool, Failure> {
-        let stat = fstat(&self.file).map_err(|error| failed(&self.path, error))?;
+        let looked = self.disk.look_open(&self.file);
+        let stat = looked.map_err(|error| failed(&self.path, error))?;
         Ok(Look::of(&stat).identity == self.look.identity)
     }
 
     /// Fills `buffer` from `offset` on. A file that has become too short has changed.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), Failure> {
-        self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => self.changed(),
-            _ => failed(&self.path, error),
-        })
+        match self.disk.read_at(&self.file, buffer, offset) {
+            Ok(read) if read < buffer.len() => Err(self.changed()),
+            Ok(_) => Ok(()),
+            Err(error) => Err(failed(&self.path, error)),
+        }
     }
 
     /// Reads block `index` into `buffer`, which it resizes. Gives its hash.
@@ -148,6 +154,7 @@ pub(super) fn hash_block(
 /// Looks first, for opening a device or a FIFO may do something by itself; then opens without
 /// waiting and without a link; then makes sure that what is open is what was looked at.
 fn open_regular(
+    disk: &Disk,
     folder: BorrowedFd<'_>,
     name: &Path,
     path: &Path,
@@ -159,19 +166,20 @@ fn open_regular(
     };
     let flags = open | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     for _ in 0..TRIES {
-        let seen = statat(folder, name, at).map_err(|error| failed(path, error))?;
+        let seen = disk.look(folder, name, at).map_err(|error| failed(path, error))?;
         let seen = Look::of(&seen);
         require_file(seen.kind).map_err(|situation| about(situation, path))?;
-        let file = match openat(folder, name, flags, Mode::empty()) {
+        let file = match disk.open(folder, name, flags) {
             Ok(file) => file,
             // It was a regular file a moment ago.
             Err(Errno::LOOP | Errno::NXIO) => continue,
             Err(error) => return Err(failed(path, error)),
         };
-        let opened = fstat(&file).map_err(|error| failed(path, error))?;
+        let opened = disk.look_open(&file).map_err(|error| failed(path, error))?;
         let opened = Look::of(&opened);
         if opened.kind == EntryKind::File && opened.identity.is_same_file(&seen.identity) {
-            return Ok(Source { file: file.into(), look: opened, path: path.to_owned() });
+            let (path, disk) = (path.to_owned(), disk.clone());
+            return Ok(Source { file, disk, look: opened, path });
         }
     }
     Err(about(Situation::SourceChanged(Side::Local), path))
@@ -189,9 +197,10 @@ fn require_file(kind: EntryKind) -> Result<(), Situation> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{FileExt, symlink};
     use std::os::unix::net::UnixListener;
 
+    use rustix::fs::fstat;
     use sampan_protocol::block::root_of_row;
 
     use super::*;

@@ -13,11 +13,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, fstat, openat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, OFlags};
 use rustix::io::Errno;
 use sampan_protocol::{Attributes, EntryKind, Name, RemotePath};
 
 use super::attributes::{Identity, Look};
+use super::disk::Disk;
 use super::failed::{about, failed};
 use super::folder::{AsOsStr, open_way};
 use super::staging_name::StagingName;
@@ -74,6 +75,7 @@ impl Item {
 #[derive(Debug)]
 pub struct Walk {
     path: PathBuf,
+    disk: Disk,
     links: Links,
     start: Option<Start>,
     /// The folder that everything lies below, once it is open.
@@ -117,6 +119,7 @@ impl Walk {
     fn new(path: &Path, links: Links, start: Start) -> Self {
         Self {
             path: path.to_owned(),
+            disk: Disk::default(),
             links,
             start: Some(start),
             anchor: None,
@@ -124,6 +127,12 @@ impl Walk {
             way: Vec::new(),
             entering: None,
         }
+    }
+
+    /// The same, on a disk that may fail.
+    #[must_use]
+    pub fn on(self, disk: &Disk) -> Self {
+        Self { disk: disk.clone(), ..self }
     }
 
     /// The same as a stream, for tasks. Dropping it ends the walk.
@@ -135,7 +144,7 @@ impl Walk {
         let here = RemotePath::home();
         let follow = matches!(start, Start::Contents) || self.links == Links::Follow;
         let at = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
-        let look = match statat(CWD, &self.path, at) {
+        let look = match self.disk.look(CWD, &self.path, at) {
             Ok(found) => Look::of(&found),
             Err(error) => return Some(self.failed_at(Some(here), error)),
         };
@@ -153,9 +162,9 @@ impl Walk {
     }
 
     fn open_anchor(&mut self, nofollow: OFlags) -> rustix::io::Result<()> {
-        let anchor = openat(CWD, &self.path, READ | nofollow, Mode::empty())?;
-        let names = openat(&anchor, c".", READ, Mode::empty())?;
-        self.levels.push(Level::new(names)?);
+        let anchor = self.disk.open(CWD, &self.path, READ | nofollow)?;
+        let names = self.disk.open(&anchor, c".", READ)?;
+        self.levels.push(Level::new(&self.disk, names)?);
         self.anchor = Some(anchor);
         Ok(())
     }
@@ -218,12 +227,12 @@ impl Walk {
     fn look(&self, bytes: &[u8], at: AtFlags) -> rustix::io::Result<Look> {
         let names = self.levels.last().and_then(|level| level.names.as_ref());
         let folder = names.ok_or(Errno::BADF)?.fd()?;
-        Ok(Look::of(&statat(folder, bytes, at)?))
+        Ok(Look::of(&self.disk.look(folder, bytes, at)?))
     }
 
     /// Goes into a folder of the innermost one.
     fn enter(&mut self, name: Name) -> Option<Found> {
-        let opened = self.open_folder(&name).and_then(Level::new);
+        let opened = self.open_folder(&name).and_then(|folder| Level::new(&self.disk, folder));
         self.way.push(name);
         match opened {
             // A folder that was put in the place of the one that was looked at may hold us.
@@ -252,14 +261,14 @@ impl Walk {
         }
         // Deep down only names were kept.
         let anchor = self.anchor.as_ref().ok_or(Errno::BADF)?;
-        let folder = open_way(anchor.as_fd(), &self.way, self.links == Links::Follow)?;
+        let folder = open_way(&self.disk, anchor.as_fd(), &self.way, self.links == Links::Follow)?;
         self.open_in(folder.as_fd(), name)
     }
 
     fn open_in(&self, folder: BorrowedFd<'_>, name: &Name) -> rustix::io::Result<OwnedFd> {
         let follow = self.links == Links::Follow;
         let nofollow = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
-        openat(folder, name.as_bytes(), READ | nofollow, Mode::empty())
+        self.disk.open(folder, name.as_bytes(), READ | nofollow)
     }
 
     fn below(&self, name: &Name) -> Option<RemotePath> {
@@ -292,9 +301,9 @@ impl Walk {
 const READ: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Level {
-    fn new(folder: OwnedFd) -> rustix::io::Result<Self> {
-        let identity = Look::of(&fstat(&folder)?).identity;
-        Ok(Self { identity, names: Some(Dir::new(folder)?), folders: Vec::new() })
+    fn new(disk: &Disk, folder: OwnedFd) -> rustix::io::Result<Self> {
+        let identity = Look::of(&disk.look_open(&folder)?).identity;
+        Ok(Self { identity, names: Some(disk.names(folder)?), folders: Vec::new() })
     }
 }
 
@@ -312,7 +321,7 @@ impl Iterator for Walk {
                 return Some(failure);
             }
             let level = self.levels.last_mut()?;
-            let found = match level.names.as_mut().map(Dir::read) {
+            let found = match level.names.as_mut().map(|names| self.disk.next_name(names)) {
                 Some(Some(Ok(entry))) => self.meet(entry.file_name().to_bytes()),
                 Some(Some(Err(error))) => {
                     level.names = None;

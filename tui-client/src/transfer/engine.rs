@@ -15,6 +15,7 @@ use super::job::{Context, Memory};
 use super::pace::Pace;
 use super::saved;
 use crate::failure::{Failure, Situation};
+use crate::local::Disk;
 use crate::remote::Remote;
 use crate::state::Journal;
 
@@ -62,6 +63,11 @@ pub struct Started {
 impl Engine {
     /// Starts one for `remote`, with what `journal` remembers.
     pub fn start(remote: Remote, journal: Journal, settings: Settings) -> Started {
+        Self::start_on(Disk::default(), remote, journal, settings)
+    }
+
+    /// The same, on a disk that may fail.
+    pub fn start_on(disk: Disk, remote: Remote, journal: Journal, settings: Settings) -> Started {
         let (commands, command_receiver) = mpsc::channel(COMMANDS);
         let (event_sender, events) = mpsc::channel(EVENTS);
         let lanes = lanes(&remote, settings.connections);
@@ -73,6 +79,7 @@ impl Engine {
             paused: watch::Sender::new(false),
             turn: AtomicUsize::new(0),
             remote,
+            disk,
         });
         let resumed: Vec<_> = journal
             .unfinished()

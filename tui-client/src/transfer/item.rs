@@ -10,7 +10,7 @@ use super::command::{Direction, Links};
 use super::decide::Replace;
 use super::event::Outcome;
 use crate::failure::Failure;
-use crate::local::{Folder, Identity, Source, TargetRoot};
+use crate::local::{Disk, Folder, Identity, Source, TargetRoot};
 use crate::place::{Location, shown};
 
 /// A file to be carried.
@@ -42,6 +42,7 @@ pub(super) enum Ends {
 /// A file that an upload reads.
 #[derive(Clone, Debug)]
 pub(super) struct LocalSource {
+    disk: Disk,
     root: Arc<Path>,
     /// The way down from a folder that the user named; the home's path if the user named the file
     /// itself.
@@ -51,7 +52,12 @@ pub(super) struct LocalSource {
 
 impl LocalSource {
     pub(super) fn new(root: Arc<Path>, below: RemotePath, links: Links) -> Self {
-        Self { root, below, links }
+        Self { disk: Disk::default(), root, below, links }
+    }
+
+    /// The same, on a disk that may fail.
+    pub(super) fn on(self, disk: &Disk) -> Self {
+        Self { disk: disk.clone(), ..self }
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -72,9 +78,10 @@ impl LocalSource {
     /// asked for, also when one took a folder's place after the walk (HARDENING S8).
     pub(super) fn open(&self) -> Result<Source, Failure> {
         if self.below.is_home() {
-            return Source::open(&self.root, self.links);
+            return Source::open_on(&self.disk, &self.root, self.links);
         }
-        Source::open_below(&Folder::open(&self.root)?, &self.below, self.links)
+        let root = Folder::open_on(&self.disk, &self.root)?;
+        Source::open_below(&root, &self.below, self.links)
     }
 }
 
@@ -92,7 +99,8 @@ impl LocalPlace {
 
     /// What lies there, to be read.
     pub(super) fn as_source(&self) -> LocalSource {
-        LocalSource::new(self.root.path().into(), self.at.clone(), Links::Skip)
+        let source = LocalSource::new(self.root.path().into(), self.at.clone(), Links::Skip);
+        source.on(self.root.disk())
     }
 }
 

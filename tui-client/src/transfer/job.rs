@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::event::Phase;
 use super::pace::Pace;
 use crate::failure::{Failure, Situation};
+use crate::local::Disk;
 use crate::remote::{CallError, Remote, Session};
 use crate::state::TransferKeys;
 
@@ -23,6 +24,8 @@ const MEMORY_BLOCKS: usize = 96;
 /// Shared by all jobs of an engine.
 pub(super) struct Context {
     pub(super) remote: Remote,
+    /// What this machine's files are read from and written to.
+    pub(super) disk: Disk,
     pub(super) keys: TransferKeys,
     pub(super) pace: Pace,
     pub(super) memory: Memory,

@@ -1,19 +1,19 @@
 //! Files that are made durable and published together.
 //!
 //! All data is flushed, then every file gets its name, then the folders are flushed. Small files are
-//! many, and a disk needs milliseconds for a flush whatever it holds, so a group shares two.
+//! many, and a disk needs milliseconds for a flush whatever it holds, so a group shares two: on Linux
+//! one call flushes a whole file system, and tells of every write there that failed since the
+//! descriptor it is called on was opened, which therefore is that of the group's first file.
 //!
 //! Invariant: only what was taken in gets a name, not what lies under its staging name by then. A
 //! flush that fails fails every member, whose staging is then removed: what such a flush left on the
 //! disk is nobody's proof of anything (DESIGN 5, HARDENING 2.5). A member that fails by itself leaves
 //! the others alone.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, fstat, statat};
+use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use sampan_protocol::{Mode, Name, RemotePath, Timestamp};
 
@@ -22,13 +22,17 @@ use super::super::failed::{about, failed, failed_naming};
 use super::super::folder::Folder;
 use super::super::publish::{Unpublished, rename_over, to_free};
 use super::super::staging_name::StagingName;
-use super::flush::{Flush, ONE_BY_ONE};
 use super::staged::{Staged, create_staging};
 use super::{Condition, TargetRoot, in_the_way, set_attributes, unlink_staging};
 use crate::failure::{Failure, Situation};
+use crate::place::shown;
 
-/// So many files, or folders, are flushed one by one; more by flushing their disk.
+/// So many files are flushed one by one; more by flushing their disk.
 const FLUSHED_SINGLY: usize = 4;
+/// So many folders are; with them come those on the way, the first time.
+const NAMES_FLUSHED_SINGLY: usize = 8;
+/// Whether files of a group have to be flushed one by one, as they are written.
+const ONE_BY_ONE: bool = !cfg!(target_os = "linux");
 
 /// A file that is there as a whole, and small enough to be.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +56,7 @@ pub struct Whole<'a> {
 #[derive(Debug)]
 pub struct Group {
     root: TargetRoot,
-    flush: Option<Flush>,
+    flush: bool,
     members: Vec<Member>,
     last: Option<(Vec<Name>, Folder, u64)>,
 }
@@ -73,7 +77,7 @@ enum Held {
     Whole {
         at: RemotePath,
         /// Open if it may be flushed by itself, or stands for its disk.
-        file: Option<File>,
+        file: Option<OwnedFd>,
     },
     Staged(Staged),
 }
@@ -81,10 +85,6 @@ enum Held {
 impl Group {
     /// An empty one. Without `flush` its members are published, but a power cut may take them.
     pub fn new(root: &TargetRoot, flush: bool) -> Self {
-        Self::flushed_by(root, flush.then_some(Flush::DISK))
-    }
-
-    pub(super) fn flushed_by(root: &TargetRoot, flush: Option<Flush>) -> Self {
         Self { root: root.clone(), flush, members: Vec::new(), last: None }
     }
 
@@ -106,8 +106,8 @@ impl Group {
     /// Writes a small file and takes it in. If that fails, nothing of it stays.
     pub fn put(&mut self, whole: &Whole<'_>) -> Result<(), Failure> {
         let (folder, device, name) = self.folder_for(whole.at)?;
-        let mut file = create_staging(&folder, whole.staging)?;
-        let identity = match self.write(&mut file, whole) {
+        let file = create_staging(&folder, whole.staging)?;
+        let identity = match self.write(&file, whole) {
             Ok(identity) => identity,
             Err(error) => {
                 unlink_staging(&folder, whole.staging)?;
@@ -115,22 +115,21 @@ impl Group {
             }
         };
         let stands_for_disk = !self.members.iter().any(|member| member.device == device);
-        let is_kept = self.flush.is_some() && (stands_for_disk || self.len() < FLUSHED_SINGLY);
+        let is_kept = self.flush && (stands_for_disk || self.len() < FLUSHED_SINGLY);
         let held = Held::Whole { at: whole.at.clone(), file: is_kept.then_some(file) };
         let (staging, condition) = (whole.staging.clone(), whole.condition);
         self.members.push(Member { held, staging, identity, device, condition });
         Ok(())
     }
 
-    fn write(&self, file: &mut File, whole: &Whole<'_>) -> io::Result<Identity> {
-        file.write_all(whole.content)?;
-        set_attributes(&*file, whole.mode, whole.mtime)?;
-        if let Some(flush) = self.flush
-            && ONE_BY_ONE
-        {
-            (flush.file)(file)?;
+    fn write(&self, file: &OwnedFd, whole: &Whole<'_>) -> rustix::io::Result<Identity> {
+        let disk = self.root.disk();
+        disk.write_at(file, whole.content, 0)?;
+        set_attributes(disk, file, whole.mode, whole.mtime)?;
+        if self.flush && ONE_BY_ONE {
+            disk.flush(file)?;
         }
-        Ok(Look::of(&fstat(&*file)?).identity)
+        Ok(Look::of(&disk.look_open(file)?).identity)
     }
 
     /// Takes in a staged file, every byte of which was written and verified. If that fails, it
@@ -142,13 +141,15 @@ impl Group {
         mtime: Timestamp,
         condition: Condition,
     ) -> Result<(), Failure> {
-        let there = fstat(&staged.file).map_err(|error| staged.failed(error))?;
+        staged.is_worth_something()?;
+        let disk = self.root.disk();
+        let there = disk.look_open(&staged.file).map_err(|error| staged.failed(error))?;
         let there = Look::of(&there).identity;
         if there.size != staged.size {
             let text = format!("{} bytes are staged instead of {}", there.size, staged.size);
             return Err(about(Situation::Unexpected(text), &staged.path()));
         }
-        set_attributes(&staged.file, mode, mtime).map_err(|error| staged.failed(error))?;
+        set_attributes(disk, &staged.file, mode, mtime).map_err(|error| staged.failed(error))?;
         let staging = staged.staging.clone();
         let held = Held::Staged(staged);
         let (identity, device) = (there, there.device);
@@ -160,15 +161,16 @@ impl Group {
     pub fn publish(mut self) -> Vec<Result<(), Failure>> {
         let members = std::mem::take(&mut self.members);
         if let Err(error) = self.flush_members(&members) {
-            return members.iter().map(|member| Err(self.fail(member, &error))).collect();
+            return members.iter().map(|member| Err(self.fail(member, error))).collect();
         }
         let mut folders = Vec::new();
         let mut answers: Vec<_> =
             members.iter().map(|member| self.give_name(member, &mut folders)).collect();
-        if let Err(error) = self.flush_folders(&folders, &members) {
+        if let Err(failure) = self.flush_folders(&folders, &members) {
             for (answer, member) in answers.iter_mut().zip(&members) {
                 if answer.is_ok() {
-                    *answer = Err(failed(&self.path_of(member), again(&error)));
+                    let subject = shown(&self.path_of(member)).to_string();
+                    *answer = Err(Failure { subject, ..failure.clone() });
                 }
             }
         }
@@ -207,30 +209,49 @@ impl Group {
         Ok((folder, device, name.clone()))
     }
 
-    fn flush_members(&self, members: &[Member]) -> io::Result<()> {
-        let Some(flush) = self.flush else { return Ok(()) };
-        if ONE_BY_ONE || members.len() <= FLUSHED_SINGLY {
-            return members.iter().filter_map(Member::file).try_for_each(flush.file);
+    fn flush_members(&self, members: &[Member]) -> rustix::io::Result<()> {
+        if !self.flush {
+            return Ok(());
         }
-        disks(members).try_for_each(|(_, disk)| (flush.disk)(disk))
+        if ONE_BY_ONE || members.len() <= FLUSHED_SINGLY {
+            // With mode and time, which are as much a part of what arrived as the bytes.
+            let mut files = members.iter().filter_map(Member::file);
+            return files.try_for_each(|file| self.root.disk().flush(file));
+        }
+        self.flush_disks(members)
     }
 
-    fn flush_folders(&self, folders: &[Folder], members: &[Member]) -> io::Result<()> {
-        let Some(flush) = self.flush else { return Ok(()) };
-        if ONE_BY_ONE || folders.len() <= FLUSHED_SINGLY {
-            return folders.iter().try_for_each(|folder| match (flush.folder)(folder) {
-                // A folder that may be written but not read is flushed with its disk.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    disks(members).try_for_each(|(_, disk)| (flush.disk)(disk))
-                }
-                flushed => flushed,
-            });
+    fn flush_folders(&self, folders: &[RemotePath], members: &[Member]) -> Result<(), Failure> {
+        if !self.flush {
+            return Ok(());
         }
-        disks(members).try_for_each(|(_, disk)| (flush.disk)(disk))
+        let durable = &self.root.durable;
+        let needed = durable.needed(folders);
+        let flush_disks =
+            || self.flush_disks(members).map_err(|error| failed(self.root.path(), error));
+        if ONE_BY_ONE || needed.len() <= NAMES_FLUSHED_SINGLY {
+            for names in &needed {
+                match self.root.flush_names(names) {
+                    // A folder that may be written but not read is flushed with its disk.
+                    Err(failure) if matches!(failure.situation, Situation::PermissionDenied(_)) => {
+                        flush_disks()?;
+                    }
+                    flushed => flushed?,
+                }
+            }
+        } else {
+            flush_disks()?;
+        }
+        durable.note(folders);
+        Ok(())
+    }
+
+    fn flush_disks(&self, members: &[Member]) -> rustix::io::Result<()> {
+        disks(members).try_for_each(|(_, disk)| self.root.disk().flush_disk(disk))
     }
 
     /// Gives a member its name, and notes its folder.
-    fn give_name(&mut self, member: &Member, folders: &mut Vec<Folder>) -> Result<(), Failure> {
+    fn give_name(&mut self, member: &Member, folders: &mut Vec<RemotePath>) -> Result<(), Failure> {
         let (folder, name) = match &member.held {
             Held::Staged(staged) => (staged.folder.clone(), staged.name.clone()),
             Held::Whole { at, .. } => {
@@ -238,7 +259,7 @@ impl Group {
             }
         };
         let staging = member.staging.as_str();
-        match statat(&folder, staging, AtFlags::SYMLINK_NOFOLLOW) {
+        match folder.disk().look(&folder, staging, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if !Look::of(&stat).identity.is_same_file(&member.identity) => {
                 // Somebody else's by now: it is neither published nor removed.
                 return Err(about(Situation::NotVerified, &folder.path_to(&name)));
@@ -251,8 +272,9 @@ impl Group {
             Condition::Replaces(victim) => rename_over(&folder, staging, &name, victim),
         };
         let Err(why) = published else {
-            if folders.last().is_none_or(|last| last.path() != folder.path()) {
-                folders.push(folder);
+            let parent = member.parent();
+            if folders.last() != Some(&parent) {
+                folders.push(parent);
             }
             return Ok(());
         };
@@ -269,12 +291,14 @@ impl Group {
     }
 
     /// A member of a group whose flush failed: what was staged is worth nothing now.
-    fn fail(&self, member: &Member, error: &io::Error) -> Failure {
-        let removed = match &member.held {
-            Held::Whole { at, .. } => self.root.discard(at, &member.staging),
-            Held::Staged(staged) => unlink_staging(&staged.folder, &member.staging),
-        };
-        removed.err().unwrap_or_else(|| failed(&self.path_of(member), again(error)))
+    fn fail(&self, member: &Member, error: Errno) -> Failure {
+        match &member.held {
+            Held::Whole { at, .. } => {
+                let removed = self.root.discard(at, &member.staging);
+                removed.err().unwrap_or_else(|| failed(&self.path_of(member), error))
+            }
+            Held::Staged(staged) => staged.lose(error),
+        }
     }
 
     fn path_of(&self, member: &Member) -> PathBuf {
@@ -290,7 +314,15 @@ impl Member {
         matches!(self.held, Held::Whole { .. })
     }
 
-    fn file(&self) -> Option<&File> {
+    /// The way to its folder below the chosen one.
+    fn parent(&self) -> RemotePath {
+        match &self.held {
+            Held::Whole { at, .. } => at.parent().unwrap_or_default(),
+            Held::Staged(staged) => staged.parent.clone(),
+        }
+    }
+
+    fn file(&self) -> Option<&OwnedFd> {
         match &self.held {
             Held::Whole { file, .. } => file.as_ref(),
             Held::Staged(staged) => Some(&staged.file),
@@ -317,9 +349,4 @@ impl Drop for Group {
             tracing::warn!(path = failure.subject, situation = ?failure.situation, "a staged file stays");
         }
     }
-}
-
-/// The same error for another member.
-fn again(error: &io::Error) -> io::Error {
-    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }

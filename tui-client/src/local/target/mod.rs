@@ -9,27 +9,28 @@
 //! other side sends and whatever links lie in the tree (HARDENING S1, S7); under a final name
 //! there is the old file or the new one, whole.
 
-mod flush;
+mod durable;
 mod group;
 mod staged;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
-use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, fchmod, futimens, mkdirat, unlinkat};
+use rustix::fs::{CWD, Mode};
 use rustix::io::Errno;
 use sampan_protocol::{RemotePath, Timestamp};
 
 use super::attributes::{Identity, Look};
+use super::disk::Disk;
 use super::failed::{about, failed, failed_naming};
 use super::folder::Folder;
 use super::staging_name::StagingName;
 use crate::failure::{Failure, Side, Situation};
 
+use self::durable::Durable;
 pub use group::{Group, Whole};
 pub use staged::{NewFile, Staged};
 
@@ -55,22 +56,54 @@ pub enum Made {
 #[derive(Clone, Debug)]
 pub struct TargetRoot {
     folder: Folder,
+    durable: Durable,
 }
 
 impl TargetRoot {
     /// Opens the user's own path, following the user's own links.
     pub fn open(path: &Path) -> Result<Self, Failure> {
-        Folder::open(path).map(|folder| Self { folder }).map_err(in_the_way)
+        Self::open_on(&Disk::default(), path)
+    }
+
+    /// The same, on a disk that may fail.
+    pub fn open_on(disk: &Disk, path: &Path) -> Result<Self, Failure> {
+        let folder = Folder::open_on(disk, path).map_err(in_the_way)?;
+        Ok(Self { folder, durable: Durable::default() })
     }
 
     /// Opens the user's own path and makes what is missing of it.
     pub fn create(path: &Path) -> Result<Self, Failure> {
-        match Self::open(path) {
-            Err(failure) if failure.situation == Situation::NotFound(Side::Local) => {}
-            opened => return opened,
+        Self::create_on(&Disk::default(), path)
+    }
+
+    /// The same, on a disk that may fail.
+    pub fn create_on(disk: &Disk, path: &Path) -> Result<Self, Failure> {
+        let mut missing = Vec::new();
+        for above in path.ancestors().filter(|above| !above.as_os_str().is_empty()) {
+            match Self::open_on(disk, above) {
+                Err(failure) if failure.situation == Situation::NotFound(Side::Local) => {
+                    missing.push(above);
+                }
+                opened if missing.is_empty() => return opened,
+                Err(failure) => return Err(failure),
+                Ok(_) => break,
+            }
         }
-        fs::create_dir_all(path).map_err(|error| in_the_way(failed_naming(path, error)))?;
-        Self::open(path)
+        let all = Mode::RWXU | Mode::RWXG | Mode::RWXO;
+        for folder in missing.iter().rev() {
+            match disk.make_folder(CWD, folder.as_os_str().as_bytes(), all) {
+                // Somebody else was quicker, or it is a link that leads nowhere, as will show.
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(in_the_way(failed_naming(folder, error))),
+            }
+        }
+        let durable = Durable::with_made_above(missing.len());
+        Self::open_on(disk, path).map(|root| Self { durable, ..root })
+    }
+
+    /// What it lies on.
+    pub fn disk(&self) -> &Disk {
+        self.folder.disk()
     }
 
     /// Where it is.
@@ -104,8 +137,11 @@ impl TargetRoot {
             return Ok(Made::Existing);
         }
         let (folder, name) = self.folder.parent_of(at).map_err(in_the_way)?;
-        match mkdirat(&folder, name.as_bytes(), Mode::RWXU) {
-            Ok(()) => Ok(Made::New),
+        match folder.disk().make_folder(&folder, name.as_bytes(), Mode::RWXU) {
+            Ok(()) => {
+                self.durable.forget(at);
+                Ok(Made::New)
+            }
             Err(Errno::EXIST) => self.folder.below(at).map_err(in_the_way).map(|_| Made::Existing),
             Err(error) => Err(failed_naming(&folder.path_to(&name), error)),
         }
@@ -121,13 +157,12 @@ impl TargetRoot {
         let folder = self.folder.below(at).map_err(in_the_way)?;
         let failed = |error: Errno| failed(folder.path(), error);
         let handle = folder.reopen().map_err(failed)?;
-        set_attributes(&handle, mode, mtime).map_err(failed)
+        set_attributes(folder.disk(), &handle, mode, mtime).map_err(failed)
     }
 
     /// Makes durable all that was done here, folders and their attributes included.
     pub fn flush(&self) -> Result<(), Failure> {
-        let flushed = self.folder.reopen().map_err(io::Error::from);
-        let flushed = flushed.and_then(|handle| (flush::Flush::DISK.disk)(handle.as_fd()));
+        let flushed = self.folder.reopen().and_then(|handle| self.folder.disk().flush_disk(handle));
         flushed.map_err(|error| failed(self.folder.path(), error))
     }
 
@@ -143,7 +178,7 @@ impl TargetRoot {
 }
 
 fn unlink_staging(folder: &Folder, staging: &StagingName) -> Result<(), Failure> {
-    match unlinkat(folder, staging.as_str(), AtFlags::empty()) {
+    match folder.disk().unlink(folder, staging.as_str().as_bytes()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(failed(&folder.path().join(staging.as_str()), error)),
     }
@@ -151,17 +186,18 @@ fn unlink_staging(folder: &Folder, staging: &StagingName) -> Result<(), Failure>
 
 /// Permission bits and time of something that we made.
 fn set_attributes(
+    disk: &Disk,
     file: impl AsFd,
     mode: sampan_protocol::Mode,
     mtime: Timestamp,
 ) -> Result<(), Errno> {
-    match fchmod(&file, Mode::from_raw_mode(mode.bits())) {
+    match disk.set_mode(&file, Mode::from_raw_mode(mode.bits())) {
         // We made it, so it is not for lack of permission: this file system (FAT and its kin) has no
         // such bits. What it can hold arrives all the same.
         Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP) => {}
         Err(error) => return Err(error),
     }
-    futimens(&file, &super::publish::modified_at(mtime))
+    disk.set_time(&file, mtime)
 }
 
 /// What a resolution failed at, in the words of a receiver.

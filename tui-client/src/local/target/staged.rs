@@ -3,15 +3,12 @@
 //! Invariant: a staged file is a regular file of this user with one name and mode 0600. What an
 //! earlier run left in it is worth what its hashes say, and nothing before that.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
-use rustix::fs::{
-    AtFlags, FallocateFlags, Mode, OFlags, SeekFrom, fallocate, fstat, fstatvfs, openat, seek,
-    statat,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use sampan_protocol::block::{BlockIndex, Blocks};
@@ -42,10 +39,15 @@ pub struct NewFile<'a> {
 #[derive(Debug)]
 pub struct Staged {
     pub(super) folder: Folder,
+    /// The way to the folder below the chosen one.
+    pub(super) parent: RemotePath,
     pub(super) name: Name,
     pub(super) staging: StagingName,
-    pub(super) file: File,
+    pub(super) file: OwnedFd,
     pub(super) size: u64,
+    /// Why its bytes are worth nothing. The system tells of a failed flush once, and what it did not
+    /// get onto the disk it may show as if it were there.
+    lost: OnceLock<Failure>,
 }
 
 impl TargetRoot {
@@ -70,39 +72,26 @@ impl TargetRoot {
     /// Takes up what an earlier run staged; `None` if there is nothing of use, which is then gone.
     pub fn resume(&self, new: NewFile<'_>) -> Result<Option<Staged>, Failure> {
         let (folder, name) = self.place_for(new.at)?;
+        let disk = folder.disk();
         let path = folder.path().join(new.staging.as_str());
         let failed = |error: Errno| failed(&path, error);
-        let seen = match statat(&folder, new.staging.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+        let seen = match disk.look(&folder, new.staging.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        let is_ours = |stat: &rustix::fs::Stat| {
-            Look::of(stat).kind == EntryKind::File
-                && stat.st_nlink == 1
-                && stat.st_uid == geteuid().as_raw()
-        };
         if !is_ours(&seen) {
             return unlink_staging(&folder, new.staging).map(|()| None);
         }
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat(&folder, new.staging.as_str(), flags, Mode::empty()) {
-            Ok(file) => file,
-            // It had its final mode already, which lets nobody write.
-            Err(Errno::ACCESS | Errno::LOOP | Errno::NXIO) => {
-                return unlink_staging(&folder, new.staging).map(|()| None);
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        let opened = fstat(&file).map_err(failed)?;
-        if !is_ours(&opened) {
+        let Some((file, opened)) = open_staging(&folder, new.staging).map_err(failed)? else {
             return unlink_staging(&folder, new.staging).map(|()| None);
-        }
-        rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        };
+        disk.set_mode(&file, Mode::RUSR | Mode::WUSR).map_err(failed)?;
         let there = Look::of(&opened).identity.size;
-        let staged = Staged::new(folder, name, new, file.into());
+        let staged = Staged::new(folder, name, new, file);
         if there > staged.size {
-            staged.file.set_len(staged.size).map_err(|error| staged.failed(error))?;
+            let cut = staged.folder.disk().truncate(&staged.file, staged.size);
+            cut.map_err(|error| staged.failed(error))?;
         }
         staged.reserve(allocated(&opened))?;
         Ok(Some(staged))
@@ -120,8 +109,10 @@ impl TargetRoot {
 }
 
 impl Staged {
-    fn new(folder: Folder, name: Name, new: NewFile<'_>, file: File) -> Self {
-        Self { folder, name, staging: new.staging.clone(), file, size: new.size }
+    fn new(folder: Folder, name: Name, new: NewFile<'_>, file: OwnedFd) -> Self {
+        let parent = new.at.parent().unwrap_or_default();
+        let (staging, size, lost) = (new.staging.clone(), new.size, OnceLock::new());
+        Self { folder, parent, name, staging, file, size, lost }
     }
 
     /// Bytes that it will have.
@@ -140,7 +131,8 @@ impl Staged {
         if end.is_none_or(|end| end > self.size) {
             return Err(about(Situation::NotVerified, &self.path()));
         }
-        self.file.write_all_at(bytes, offset).map_err(|error| self.failed(error))
+        self.is_worth_something()?;
+        self.folder.disk().write_at(&self.file, bytes, offset).map_err(|error| self.failed(error))
     }
 
     /// Reads back block `index` through `buffer`, which it resizes. `None` if it was surely never
@@ -159,24 +151,43 @@ impl Staged {
             return Ok(None);
         };
         // The position that this moves is used by nobody. Where holes are not known, all is data.
-        match seek(&self.file, SeekFrom::Data(offset)) {
+        match self.folder.disk().seek_data(&self.file, offset) {
             Ok(data) if data >= offset + length => return Ok(None),
             Err(Errno::NXIO) => return Ok(None),
             Ok(_) | Err(Errno::INVAL) => {}
             Err(error) => return Err(self.failed(error)),
         }
         buffer.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
-        match self.file.read_exact_at(buffer, offset) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        match self.folder.disk().read_at(&self.file, buffer, offset) {
+            Ok(read) if read < buffer.len() => return Ok(None),
+            Ok(_) => {}
             Err(error) => return Err(self.failed(error)),
         }
         hash_block(blocks, index, buffer).map(Some).map_err(|error| unexpected(&error))
     }
 
-    /// Flushes what was written so far, so that the end has less to do.
+    /// Flushes what was written so far, so that the end has less to do. If that fails, nothing of it
+    /// is worth anything: it is removed, and takes no more bytes (HARDENING 2.5, 2.10).
     pub fn flush(&self) -> Result<(), Failure> {
-        self.file.sync_data().map_err(|error| self.failed(error))
+        self.is_worth_something()?;
+        self.folder.disk().flush_bytes(&self.file).map_err(|error| self.lose(error))
+    }
+
+    /// A flush failed. What it left must not be found by a later run, which would read from memory
+    /// what never came to the disk.
+    pub(super) fn lose(&self, error: impl Into<io::Error>) -> Failure {
+        let failure = self.lost.get_or_init(|| self.failed(error)).clone();
+        if let Err(stays) = unlink_staging(&self.folder, &self.staging)
+            && let Err(error) = self.folder.disk().truncate(&self.file, 0)
+        {
+            tracing::warn!(?stays, ?error, "what was not flushed stays");
+        }
+        failure
+    }
+
+    /// Whether no flush has failed.
+    pub(super) fn is_worth_something(&self) -> Result<(), Failure> {
+        self.lost.get().cloned().map_or(Ok(()), Err)
     }
 
     /// Gives it up and removes it.
@@ -195,14 +206,15 @@ impl Staged {
         if missing <= BLOCK_BYTES {
             return Ok(());
         }
-        let disk = fstatvfs(&self.file).map_err(|error| self.failed(error))?;
+        let space = self.folder.disk().space(&self.file);
+        let disk = space.map_err(|error| self.failed(error))?;
         let free = if geteuid().is_root() { disk.f_bfree } else { disk.f_bavail };
         // Asked for first: a file system takes what it has before it says that it is not enough.
         if is_too_much(missing, disk.f_frsize, disk.f_blocks, free) {
             return Err(about(Situation::DiskFull(Side::Local), &self.path()));
         }
         // The length stays that of what was written, so that a later run knows what is absent.
-        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, self.size) {
+        match self.folder.disk().allocate(&self.file, self.size) {
             // Not every file system can; then writing will tell.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
             Err(error) => Err(self.failed(error)),
@@ -217,9 +229,9 @@ fn is_too_much(missing: u64, unit: u64, blocks: u64, free: u64) -> bool {
 }
 
 /// Creates a staged file. What an earlier run left under its name is removed.
-pub(super) fn create_staging(folder: &Folder, staging: &StagingName) -> Result<File, Failure> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let create = || openat(folder, staging.as_str(), flags, Mode::RUSR | Mode::WUSR);
+pub(super) fn create_staging(folder: &Folder, staging: &StagingName) -> Result<OwnedFd, Failure> {
+    let (name, mode) = (staging.as_str().as_bytes(), Mode::RUSR | Mode::WUSR);
+    let create = || folder.disk().create(folder, name, mode);
     let created = match create() {
         Err(Errno::EXIST) => {
             unlink_staging(folder, staging)?;
@@ -227,16 +239,50 @@ pub(super) fn create_staging(folder: &Folder, staging: &StagingName) -> Result<F
         }
         created => created,
     };
-    created
-        .map(File::from)
-        // What a person knows is the folder, not the name that we chose.
-        .map_err(|error| failed_naming(folder.path(), error))
+    // What a person knows is the folder, not the name that we chose.
+    created.map_err(|error| failed_naming(folder.path(), error))
+}
+
+/// Opens what an earlier run staged, and describes it; `None` if it is of no use.
+fn open_staging(
+    folder: &Folder,
+    staging: &StagingName,
+) -> rustix::io::Result<Option<(OwnedFd, Stat)>> {
+    let disk = folder.disk();
+    let common = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let open = |access: OFlags| match disk.open(folder, staging.as_str(), common | access) {
+        Ok(file) => disk.look_open(&file).map(|stat| is_ours(&stat).then_some((file, stat))),
+        Err(Errno::LOOP | Errno::NXIO) => Ok(None),
+        Err(error) => Err(error),
+    };
+    let opened = match open(OFlags::RDWR) {
+        // The run that staged it died between giving it its mode and giving it its name.
+        Err(Errno::ACCESS) => match open(OFlags::RDONLY) {
+            Ok(Some((file, _))) => {
+                disk.set_mode(&file, Mode::RUSR | Mode::WUSR)?;
+                open(OFlags::RDWR)
+            }
+            opened => opened,
+        },
+        opened => opened,
+    };
+    match opened {
+        Err(Errno::ACCESS) => Ok(None),
+        opened => opened,
+    }
+}
+
+/// Whether we can have made it.
+fn is_ours(stat: &Stat) -> bool {
+    Look::of(stat).kind == EntryKind::File
+        && stat.st_nlink == 1
+        && stat.st_uid == geteuid().as_raw()
 }
 
 /// Bytes of disk that a file takes; the unit is POSIX'.
 // The field's type differs from platform to platform; it is never negative.
 #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast)]
-fn allocated(stat: &rustix::fs::Stat) -> u64 {
+fn allocated(stat: &Stat) -> u64 {
     (stat.st_blocks as u64).saturating_mul(512)
 }
 

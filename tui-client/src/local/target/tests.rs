@@ -3,17 +3,17 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sampan_protocol::block::{BlockIndex, Blocks, RowHasher};
 use sampan_protocol::limits::BLOCK_BYTES;
 use sampan_protocol::{Mode, Name};
 
-use super::flush::Flush;
 use super::*;
 use crate::local::folder::AsOsStr;
 use crate::local::testing::{at, fifo, files, listed, odd_names};
-use crate::local::{Source, look};
+use crate::local::{Call, Faults, Source, look};
 use crate::transfer::Links;
 
 const LOCAL: Side = Side::Local;
@@ -27,11 +27,15 @@ struct Shore {
 
 /// A folder to receive in, and one beside it that must stay as it is.
 fn shore() -> Shore {
+    shore_on(&Disk::default())
+}
+
+fn shore_on(disk: &Disk) -> Shore {
     let dir = tempfile::tempdir().unwrap();
     let (path, outside) = (dir.path().join("root"), dir.path().join("outside"));
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("precious"), "precious").unwrap();
-    let root = TargetRoot::create(&path).unwrap();
+    let root = TargetRoot::create_on(disk, &path).unwrap();
     Shore { _dir: dir, path, outside, root }
 }
 
@@ -423,14 +427,98 @@ fn what_took_a_staging_name_is_not_published_as_what_was_verified() {
     }
 }
 
+/// Fails every flush from the n-th on, the first being 1.
+struct NoFlush {
+    left: AtomicUsize,
+}
+
+impl NoFlush {
+    fn from(number: usize) -> Arc<Self> {
+        Arc::new(Self { left: AtomicUsize::new(number - 1) })
+    }
+}
+
+impl Faults for NoFlush {
+    fn before(&self, call: Call<'_>) -> Result<usize, Errno> {
+        let is_flush =
+            matches!(call, Call::Flush { .. } | Call::FlushBytes { .. } | Call::FlushDisk { .. });
+        let one_less = |left: usize| left.checked_sub(1);
+        let order = Ordering::Relaxed;
+        if is_flush && self.left.fetch_update(order, order, one_less).is_err() {
+            return Err(Errno::IO);
+        }
+        Ok(usize::MAX)
+    }
+}
+
+/// The system tells of a flush that failed once; the next one succeeds and proves nothing
+/// (HARDENING 2.5, 2.10).
+#[test]
+fn what_a_flush_in_the_background_failed_with_is_never_published() {
+    struct Once(AtomicBool);
+    impl Faults for Once {
+        fn before(&self, call: Call<'_>) -> Result<usize, Errno> {
+            let fails =
+                matches!(call, Call::FlushBytes { .. }) && !self.0.swap(true, Ordering::Relaxed);
+            if fails { Err(Errno::IO) } else { Ok(usize::MAX) }
+        }
+    }
+    let shore = shore_on(&Disk::with(Arc::new(Once(AtomicBool::new(false)))));
+    let (at, staging) = (at("f"), StagingName::of(5));
+    let new = NewFile { at: &at, staging: &staging, size: 4 };
+    let staged = shore.root.stage(new).unwrap();
+    staged.write_at(b"ab", 0).unwrap();
+    let failed = staged.flush().unwrap_err();
+    assert!(matches!(failed.situation, Situation::DiskFailed(LOCAL, _)), "{failed:?}");
+    assert!(listed(&shore.path).is_empty(), "a later run must not find it");
+    assert_eq!(staged.write_at(b"cd", 2), Err(failed.clone()), "no more bytes for nothing");
+    assert_eq!(staged.flush(), Err(failed.clone()));
+    let mut group = Group::new(&shore.root, true);
+    let added = group.add(staged, Mode::FILE, mtime(), Condition::Absent);
+    assert_eq!(added, Err(failed));
+    assert!(shore.root.resume(new).unwrap().is_none());
+}
+
+/// A run that died between giving a download its mode and giving it its name left a file that lets
+/// nobody write, its owner included unless that is root.
+#[test]
+fn a_staged_file_that_got_its_mode_already_is_taken_up_again() {
+    let shore = shore();
+    let (at, staging) = (at("f"), StagingName::of(5));
+    let new = NewFile { at: &at, staging: &staging, size: 3 };
+    let staged = shore.root.stage(new).unwrap();
+    staged.write_at(b"new", 0).unwrap();
+    rustix::fs::fchmod(&staged.file, rustix::fs::Mode::from_raw_mode(0o444)).unwrap();
+    drop(staged);
+    /// Nobody but root may write what its mode forbids; this stands for everybody else.
+    struct NotRoot(PathBuf);
+    impl Faults for NotRoot {
+        fn before(&self, call: Call<'_>) -> Result<usize, Errno> {
+            use std::os::unix::fs::PermissionsExt;
+            match call {
+                Call::Open { flags }
+                    if flags.contains(rustix::fs::OFlags::RDWR)
+                        && fs::metadata(&self.0).unwrap().permissions().mode() & 0o200 == 0 =>
+                {
+                    Err(Errno::ACCESS)
+                }
+                _ => Ok(usize::MAX),
+            }
+        }
+    }
+    let disk = Disk::with(Arc::new(NotRoot(shore.path.join(staging.as_str()))));
+    let root = TargetRoot::open_on(&disk, &shore.path).unwrap();
+    let staged = root.resume(new).unwrap().expect("what is there is of use");
+    let there = staged.hash_block(BlockIndex(0), &mut Vec::new()).unwrap();
+    assert_eq!(there.unwrap().0, *blake3::hash(b"new").as_bytes());
+}
+
 #[test]
 fn a_failed_flush_fails_the_whole_group_and_leaves_nothing() {
     let broken = || io::Error::from(Errno::IO);
-    let no_disk = Flush { disk: |_| Err(Errno::IO.into()), ..Flush::DISK };
-    let no_file = Flush { file: |_| Err(Errno::IO.into()), ..Flush::DISK };
-    for (count, flush) in [(2, no_file), (20, no_disk)] {
-        let shore = shore();
-        let mut group = Group::flushed_by(&shore.root, Some(flush));
+    for count in [2, 20] {
+        let shore = shore_on(&Disk::with(NoFlush::from(1)));
+        let mut group = Group::new(&shore.root, true);
         let (large, staging) = (at("large"), StagingName::of(1 << 40));
         let new = NewFile { at: &large, staging: &staging, size: 1 };
         let staged = shore.root.stage(new).unwrap();
@@ -452,10 +540,9 @@ fn a_failed_flush_fails_the_whole_group_and_leaves_nothing() {
 
 #[test]
 fn a_failed_flush_of_folders_fails_what_got_its_name() {
-    let shore = shore();
+    let shore = shore_on(&Disk::with(NoFlush::from(3)));
     fs::write(shore.path.join("taken"), "old").unwrap();
-    let flush = Flush { folder: |_| Err(Errno::IO.into()), ..Flush::DISK };
-    let mut group = Group::flushed_by(&shore.root, Some(flush));
+    let mut group = Group::new(&shore.root, true);
     group.put(&whole(&at("f"), &StagingName::of(1), b"x")).unwrap();
     group.put(&whole(&at("taken"), &StagingName::of(2), b"x")).unwrap();
     let answers = group.publish();

@@ -3,6 +3,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
+use rustix::fs::{Mode, openat};
+
 use super::*;
 use crate::local::testing::{at, fifo, odd_names};
 

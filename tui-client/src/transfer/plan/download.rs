@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::remote::look_at_many;
 use super::{Ended, LISTINGS, PlanStep, Planner, Target};
 use crate::failure::{Failure, Side, Situation};
-use crate::local::{Look, Made, StagingName, TargetRoot, look_through};
+use crate::local::{Disk, Look, Made, StagingName, TargetRoot, look_through_on};
 use crate::place::{Location, shown};
 use crate::transfer::command::{self, Links, Source};
 use crate::transfer::event::{Outcome, SkipReason};
@@ -43,7 +43,8 @@ pub(super) async fn plan(
     }
     let Some((_, first)) = found.first() else { return Ok(()) };
     let is_new_name = single && first.kind != EntryKind::Folder && !target.is_folder;
-    let base = Base::open(&target.path, is_new_name, planner.options.dry_run).await?;
+    let disk = planner.context.disk.clone();
+    let base = Base::open(disk, &target.path, is_new_name, planner.options.dry_run).await?;
 
     let mut names = std::collections::HashSet::new();
     let mut folders = Vec::new();
@@ -84,13 +85,14 @@ struct Base {
 
 impl Base {
     async fn open(
+        disk: Disk,
         target: &std::path::Path,
         may_be_name: bool,
         dry_run: bool,
     ) -> Result<Self, Ended> {
         let target = target.to_owned();
         let opened = blocking(move || {
-            let there = match look_through(&target) {
+            let there = match look_through_on(&disk, &target) {
                 Ok(look) => Some(look),
                 Err(failure) if matches!(failure.situation, Situation::NotFound(_)) => None,
                 Err(failure) => return Err(failure),
@@ -107,13 +109,13 @@ impl Base {
                 _ => (target, None),
             };
             let root = if dry_run {
-                match TargetRoot::open(&path) {
+                match TargetRoot::open_on(&disk, &path) {
                     Ok(root) => Some(root),
                     Err(failure) if matches!(failure.situation, Situation::NotFound(_)) => None,
                     Err(failure) => return Err(failure),
                 }
             } else {
-                Some(TargetRoot::create(&path)?)
+                Some(TargetRoot::create_on(&disk, &path)?)
             };
             Ok(Self { root, path, name })
         });
@@ -323,6 +325,11 @@ impl Planning<'_> {
         match blocking(move || maker.make_folder(&place)).await {
             Err(failure) => self.planner.fail(from, to, failure).await.map(|()| None),
             Ok(made) => {
+                if made == Made::Existing
+                    && let Err(failure) = self.planner.flush_earlier(&root).await
+                {
+                    return self.planner.fail(from, to, failure).await.map(|()| None);
+                }
                 let existed = there.filter(|_| made == Made::Existing);
                 let target = FolderTarget::Local(LocalPlace { root, at });
                 let folder = FolderPlan { source: attributes, from, target, existed };

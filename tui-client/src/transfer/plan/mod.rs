@@ -22,7 +22,7 @@ use super::event::{Outcome, SkipReason};
 use super::item::{Ends, FilePlan, FolderPlan, Settled};
 use super::job::{Context, blocking};
 use crate::failure::{Failure, Side};
-use crate::local::Look;
+use crate::local::{Look, TargetRoot};
 use crate::place::Location;
 
 /// Steps that may wait for the engine.
@@ -244,10 +244,23 @@ impl Planner {
         if let Ends::Down { from, to, .. } = ends
             && self.context.keys.are_continued()
             && !self.options.dry_run
-            && let Err(failure) = discard(&self.context, from, to).await
         {
-            return Outcome::Failed(failure);
+            if let Err(failure) = discard(&self.context, from, to).await {
+                return Outcome::Failed(failure);
+            }
+            if let Err(failure) = self.flush_earlier(&to.root).await {
+                return Outcome::Failed(failure);
+            }
         }
         Outcome::Unchanged
+    }
+
+    /// What an earlier run put in its place may not be on the disk yet; this one answers for it.
+    async fn flush_earlier(&self, root: &TargetRoot) -> Result<(), Failure> {
+        if !self.options.flush || !self.context.keys.are_continued() {
+            return Ok(());
+        }
+        let root = root.clone();
+        blocking(move || root.flush_earlier()).await
     }
 }

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::remote::{Entries, entries_if_there, look_at_many};
 use super::{Ended, LISTINGS, PlanStep, Planner, Target};
 use crate::failure::{Failure, Side, Situation};
-use crate::local::{Found, Item, Walk, look, look_through};
+use crate::local::{Found, Item, Walk, look_on, look_through_on};
 use crate::place::{Location, shown};
 use crate::transfer::command::{self, Links, Source};
 use crate::transfer::event::{Outcome, SkipReason};
@@ -81,8 +81,9 @@ async fn starts(
         let links = planner.options.links;
         let path = source.path.clone();
         let through = source.contents || links == Links::Follow;
-        let looked =
-            blocking(move || if through { look_through(&path) } else { look(&path) }).await;
+        let disk = planner.context.disk.clone();
+        let look = if through { look_through_on } else { look_on };
+        let looked = blocking(move || look(&disk, &path)).await;
         let into_folder = |name: Option<Name>| match name {
             Some(name) => target.path.join(&name).map_err(|_| {
                 let subject = shown(&source.path);
@@ -131,6 +132,7 @@ async fn walk(planner: &Planner, start: Start, there: Option<Attributes>) -> Res
     } else {
         Walk::of(&start.from, links)
     };
+    let walk = walk.on(&planner.context.disk);
     let mut listings = Listings::new(planner, start.to.clone(), there.clone());
     if start.contents {
         let is_there = there.is_some();
@@ -180,7 +182,8 @@ impl Walking<'_> {
                 let Some(to) = self.to(&item.below).await? else { return Ok(()) };
                 let links = self.planner.options.links;
                 let from =
-                    LocalSource::new(Arc::clone(&self.start.from), item.below.clone(), links);
+                    LocalSource::new(Arc::clone(&self.start.from), item.below.clone(), links)
+                        .on(&self.planner.context.disk);
                 let ends = Ends::Up { from, to };
                 let target = there.map(|attributes| Target { attributes, look: None });
                 self.planner.file(item.attributes(), ends, target).await
