@@ -240,13 +240,13 @@ impl Disk {
 
     pub(super) fn truncate(&self, file: impl AsFd, length: u64) -> Result<()> {
         let file = file.as_fd();
-        self.run(Call::Truncate { file, length }, || retry_on_intr(|| fs::ftruncate(file, length)))
+        retry_on_intr(|| self.run(Call::Truncate { file, length }, || fs::ftruncate(file, length)))
     }
 
     /// Takes the space of so many bytes; the length stays.
     pub(super) fn allocate(&self, file: impl AsFd, length: u64) -> Result<()> {
         let flags = FallocateFlags::KEEP_SIZE;
-        self.run(Call::Allocate, || retry_on_intr(|| fs::fallocate(&file, flags, 0, length)))
+        retry_on_intr(|| self.run(Call::Allocate, || fs::fallocate(&file, flags, 0, length)))
     }
 
     /// Where the next bytes after `offset` are that were written. The position that this moves must
@@ -312,7 +312,7 @@ impl Disk {
     /// Makes bytes and attributes of a file, or the names in a folder, durable.
     pub(super) fn flush(&self, file: impl AsFd) -> Result<()> {
         let file = file.as_fd();
-        self.run(Call::Flush { file }, || retry_on_intr(|| flush(file)))
+        retry_on_intr(|| self.run(Call::Flush { file }, || flush(file)))
     }
 
     /// Makes bytes of a file durable.
@@ -322,15 +322,15 @@ impl Disk {
         let flush_bytes = flush;
         #[cfg(not(target_vendor = "apple"))]
         let flush_bytes = fs::fdatasync;
-        self.run(Call::FlushBytes { file }, || retry_on_intr(|| flush_bytes(file)))
+        retry_on_intr(|| self.run(Call::FlushBytes { file }, || flush_bytes(file)))
     }
 
     /// Makes all durable that lies on the file system of `on`. On Linux it tells of every write that
     /// failed there since `on` was opened; elsewhere flushing what `on` is is the most that there is.
     pub(super) fn flush_disk(&self, on: impl AsFd) -> Result<()> {
         let on = on.as_fd();
-        self.run(Call::FlushDisk { on }, || {
-            retry_on_intr(|| {
+        retry_on_intr(|| {
+            self.run(Call::FlushDisk { on }, || {
                 #[cfg(target_os = "linux")]
                 return fs::syncfs(on);
                 #[cfg(not(target_os = "linux"))]

@@ -6,6 +6,7 @@ mod carry;
 mod commands;
 mod contact;
 mod demo;
+mod disk;
 mod engine;
 mod impostor;
 mod program;

@@ -197,6 +197,10 @@ pub fn what_next(situation: &Situation, subject: &str, place: &str) -> Option<St
         }
         S::DiskFull(Side::Local) => "make room, then run the same command again to go on",
         S::DiskFull(Side::Remote) => "ask the administrator to make room, then try again",
+        S::DiskFailed(Side::Local, _) => {
+            "check the disk and the system's log, then run the same command again to go on"
+        }
+        S::DiskFailed(Side::Remote, _) => "ask the administrator to check it, then try again",
         S::Interrupted => "run the same command again to go on",
         _ => return None,
     };

@@ -4,5 +4,5 @@ mod conflicts;
 mod proxy;
 mod queue;
 mod resume;
-mod rig;
+pub(crate) mod rig;
 mod trees;

@@ -15,7 +15,7 @@ use sampan_client::transfer::{
 use sampan_protocol::login_key::LoginKey;
 use sampan_protocol::transport::Trust;
 use sampan_protocol::{RemotePath, Timestamp};
-use sampan_server::config::Settings as ServerSettings;
+use sampan_server::config::{Durability, Settings as ServerSettings};
 use sampan_server::store::{EnrolledKey, NewAccount, QuotaLimits};
 use sampan_server::{OpenData, RunningServer, verifier_of};
 use tempfile::TempDir;
@@ -47,7 +47,18 @@ impl Rig {
     }
 
     pub(crate) async fn with(settings: ServerSettings, limits: QuotaLimits) -> Self {
-        let folder = TempDir::new().unwrap();
+        Self::start_in(TempDir::new().unwrap(), settings, limits).await
+    }
+
+    /// With all of it in memory, for hundreds of rounds that do not wait for a disk.
+    pub(crate) async fn in_memory() -> Self {
+        let durability = Durability::Relaxed;
+        let settings = ServerSettings { disk_floor: 0, durability, ..ServerSettings::default() };
+        let folder = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();
+        Self::start_in(folder, settings, QuotaLimits::default()).await
+    }
+
+    async fn start_in(folder: TempDir, settings: ServerSettings, limits: QuotaLimits) -> Self {
         let mut rig = Self { folder, port: 0, running: None, fingerprint: None, settings };
         rig.resume_server().await;
         let verifier = verifier_of("correct horse", [7; 16]).unwrap();
