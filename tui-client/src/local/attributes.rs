@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// A file whose last change is younger may change again within the same tick of the clock of its
 /// file system, without a trace. Two seconds is the coarsest tick in use (FAT).
 const TICK: Duration = Duration::from_secs(2);
+/// The same where times have fractions: the slowest clock that a kernel gives its files ticks every
+/// hundredth of a second, and a write that has begun shows its time before its bytes.
+const FINE_TICK: Duration = Duration::from_millis(20);
 
 /// Which file, in which state. Two are equal if nothing about the file changed in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,6 +53,12 @@ impl Identity {
     /// Whether `other` is this file or folder, whatever became of its content.
     pub(super) fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    /// From when on every change shows: until then one may hide behind the time of the last.
+    pub(super) fn shows_changes_from(&self) -> Timestamp {
+        let is_coarse = self.ctime.nanos() == 0 && self.mtime.nanos() == 0;
+        self.ctime.plus(if is_coarse { TICK } else { FINE_TICK })
     }
 
     /// Whether a hash of the content, begun at `hashed_at`, may be kept for a file that later still
@@ -139,6 +148,14 @@ mod tests {
         assert!(identity().is_same_content(&others[4]));
         assert!(!identity().is_same_content(&others[3]));
         assert!(identity().is_same_file(&others[3]));
+    }
+
+    #[test]
+    fn a_change_may_hide_for_as_long_as_a_clock_ticks() {
+        let time = |seconds, nanos| Timestamp::new(seconds, nanos).unwrap();
+        assert_eq!(identity().shows_changes_from(), time(5, 20_000_007));
+        let coarse = Identity { mtime: time(4, 0), ctime: time(5, 0), ..identity() };
+        assert_eq!(coarse.shows_changes_from(), time(7, 0));
     }
 
     #[test]

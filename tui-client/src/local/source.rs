@@ -6,12 +6,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, CWD, OFlags};
 use rustix::io::Errno;
 use sampan_protocol::block::{BlockHasher, BlockIndex, Blocks, HashError, RowHasher};
 use sampan_protocol::limits::BLOCK_BYTES;
-use sampan_protocol::{Attributes, BlockHash, EntryKind, RemotePath, Root};
+use sampan_protocol::{Attributes, BlockHash, EntryKind, RemotePath, Root, Timestamp};
 
 use super::attributes::{Identity, Look};
 use super::disk::Disk;
@@ -20,6 +21,8 @@ use super::folder::Folder;
 use crate::failure::{Failure, Side, Situation};
 use crate::transfer::Links;
 
+/// Longest wait for a file whose changes do not show yet.
+const MOST_WAITED: Duration = Duration::from_secs(3);
 /// How often a name that keeps changing under our hands is looked at again.
 const TRIES: usize = 4;
 
@@ -30,6 +33,8 @@ pub struct Source {
     disk: Disk,
     look: Look,
     path: PathBuf,
+    /// What was read before every change of it shows is read again to be believed.
+    is_fresh: bool,
 }
 
 impl Source {
@@ -83,6 +88,21 @@ impl Source {
         let looked = self.disk.look_open(&self.file);
         let stat = looked.map_err(|error| failed(&self.path, error))?;
         Ok(Look::of(&stat).identity == self.look.identity)
+    }
+
+    /// Whether what was read since it was opened, whose root is `root`, is the content of
+    /// [`Self::identity`]. A file that had only just changed when it was opened is read once more,
+    /// for a change in that moment, or a write that was underway, left no trace.
+    pub fn is_proven(&self, root: impl FnOnce() -> Root) -> Result<bool, Failure> {
+        if !self.is_still()? {
+            return Ok(false);
+        }
+        if !self.is_fresh {
+            return Ok(true);
+        }
+        wait_until(self.look.identity.shows_changes_from());
+        let (_, again) = self.row(|_| true)?;
+        Ok(again == root() && self.is_still()?)
     }
 
     /// Fills `buffer` from `offset` on. A file that has become too short has changed.
@@ -166,6 +186,7 @@ fn open_regular(
     };
     let flags = open | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     for _ in 0..TRIES {
+        let before = now();
         let seen = disk.look(folder, name, at).map_err(|error| failed(path, error))?;
         let seen = Look::of(&seen);
         require_file(seen.kind).map_err(|situation| about(situation, path))?;
@@ -179,10 +200,25 @@ fn open_regular(
         let opened = Look::of(&opened);
         if opened.kind == EntryKind::File && opened.identity.is_same_file(&seen.identity) {
             let (path, disk) = (path.to_owned(), disk.clone());
-            return Ok(Source { file, disk, look: opened, path });
+            let is_fresh = before <= opened.identity.shows_changes_from();
+            return Ok(Source { file, disk, look: opened, path, is_fresh });
         }
     }
     Err(about(Situation::SourceChanged(Side::Local), path))
+}
+
+fn now() -> Timestamp {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::default().plus(now)
+}
+
+/// Waits for the clock, on a thread that may: at most as long as a clock of files ticks, whatever
+/// another machine's clock says.
+fn wait_until(moment: Timestamp) {
+    let deadline = Instant::now() + MOST_WAITED;
+    while now() <= moment && Instant::now() < deadline {
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
 }
 
 fn require_file(kind: EntryKind) -> Result<(), Situation> {

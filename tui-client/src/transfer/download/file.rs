@@ -93,7 +93,13 @@ impl Download<'_> {
                     return Err(failure);
                 }
                 Err(Setback::VersionChanged) => {
-                    self.source = self.context.remote.stat(self.from).await?;
+                    self.source = match self.context.remote.stat(self.from).await {
+                        Ok(source) => source,
+                        Err(failure) => {
+                            self.discard_if_useless(&failure).await;
+                            return Err(failure);
+                        }
+                    };
                     if self.source.kind != EntryKind::File {
                         break;
                     }

@@ -20,7 +20,7 @@ async fn root_of(local: LocalSource) -> Result<Root, Failure> {
     blocking(move || {
         let source = local.open()?;
         let (_, root) = source.row(|_| true)?;
-        if !source.is_still()? {
+        if !source.is_proven(|| root)? {
             let subject = crate::place::shown(source.path());
             return Err(Failure::new(Situation::SourceChanged(Side::Local), subject));
         }

@@ -84,7 +84,14 @@ impl Upload<'_> {
         }
         for _ in 0..SOURCE_TRIES {
             let from = self.from.clone();
-            let source = Arc::new(blocking(move || from.open()).await?);
+            let source = match blocking(move || from.open()).await {
+                Ok(source) => Arc::new(source),
+                Err(failure) => {
+                    // An earlier try may have opened an upload.
+                    self.give_up_if_useless(&failure).await;
+                    return Err(failure);
+                }
+            };
             self.source = source.attributes();
             match self.carry(&source).await {
                 Ok(root) => return Ok(root),
@@ -264,11 +271,16 @@ impl Upload<'_> {
         opened: &UploadOpened,
     ) -> Result<Root, Setback> {
         let row = rows.whole().ok_or(Setback::Disagreement)?;
-        let held = Arc::clone(source);
-        if !blocking(move || held.is_still()).await.map_err(Setback::Failed)? {
-            return Err(Setback::SourceChanged);
-        }
         let root = root_of_row(&row, blocks).map_err(|_| Setback::Disagreement)?;
+        let held = Arc::clone(source);
+        match blocking(move || held.is_proven(|| root)).await {
+            Ok(true) => {}
+            Ok(false) => return Err(Setback::SourceChanged),
+            Err(failure) if matches!(failure.situation, Situation::SourceChanged(_)) => {
+                return Err(Setback::SourceChanged);
+            }
+            Err(failure) => return Err(Setback::Failed(failure)),
+        }
         self.control.gauge.phase(Phase::Committing);
         let (upload, epoch) = (opened.upload, opened.epoch);
         let committed =
@@ -316,6 +328,10 @@ impl Upload<'_> {
                 | Situation::TargetChanged(_)
                 | Situation::NotVerified
                 | Situation::NotFound(Side::Local)
+                | Situation::NotAFolder(Side::Local)
+                | Situation::IsAFolder(Side::Local)
+                | Situation::IsALink(Side::Local)
+                | Situation::NotAFile(Side::Local)
                 | Situation::PermissionDenied(Side::Local)
                 | Situation::KindDiffers(_)
         );

@@ -200,7 +200,7 @@ impl Gathering {
             let size = usize::try_from(attributes.size).unwrap_or(usize::MAX);
             let read = |buffer: &mut [u8]| {
                 source.read_at(buffer, 0)?;
-                source.is_still()
+                source.is_proven(|| Root(*blake3::hash(buffer).as_bytes()))
             };
             match self.fill(size, read) {
                 Ok(Some(root)) => {
