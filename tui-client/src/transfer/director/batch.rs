@@ -4,6 +4,7 @@
 //! a batch ends when nothing plans it any more and `pending` is zero.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use sampan_protocol::{Attributes, EntryKind};
 use tokio::task::AbortHandle;
@@ -27,7 +28,7 @@ const KEPT_FILES: usize = 10_000;
 /// Whether the work of a batch may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
-    /// Not before it is known whether there is room.
+    /// Not before it is known whether there is room. Since the first of it was found.
     Since(Instant),
     /// The server was asked.
     Asking,
@@ -163,6 +164,22 @@ impl BatchState {
         }
         self.totals_told = true;
         Some(self.totals)
+    }
+
+    /// Keeps work until it may begin.
+    pub(super) fn hold(&mut self, item: ItemId, work: Work, now: Instant) {
+        if self.held.is_empty() && matches!(self.hold, Hold::Since(_)) {
+            self.hold = Hold::Since(now);
+        }
+        self.held.push_back((item, work));
+    }
+
+    /// Whether room is to be asked for: all that needs it is known, or enough of it for long enough.
+    /// A plan that has found nothing yet, for a slow link, holds up nothing.
+    pub(super) fn was_held_for(&self, hold: Duration, now: Instant) -> bool {
+        let Hold::Since(since) = self.hold else { return false };
+        let is_enough = !self.held.is_empty() && now.duration_since(since) >= hold;
+        self.is_planned() || is_enough
     }
 
     pub(super) fn pack(&mut self, member: PackMember) {
@@ -349,6 +366,25 @@ mod tests {
         assert!(batch.is_planned());
         batch.cancel.cancel();
         assert!(cancel.is_cancelled(), "what runs can still be stopped");
+    }
+
+    /// A plan over a slow link takes long to find its first file: what it finds then is asked for as
+    /// well.
+    #[tokio::test]
+    async fn a_batch_is_held_from_its_first_find_on() {
+        let mut batch = batch();
+        batch.plans.insert(1, None);
+        let (hold, second) = (Duration::from_secs(1), Duration::from_secs(1));
+        let found = Instant::now() + 60 * second;
+        assert!(!batch.was_held_for(hold, found), "nothing is known yet");
+        batch.hold(ItemId(1), Work::File(file("to/a")), found);
+        batch.hold(ItemId(2), Work::File(file("to/b")), found + second / 2);
+        assert!(!batch.was_held_for(hold, found + second / 2));
+        assert!(batch.was_held_for(hold, found + second));
+        batch.plans.remove(&1);
+        assert!(batch.was_held_for(hold, found), "all of it is known");
+        batch.hold = Hold::Free;
+        assert!(!batch.was_held_for(hold, found + second), "it was let go already");
     }
 
     #[tokio::test]

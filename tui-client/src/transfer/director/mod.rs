@@ -45,12 +45,17 @@ use crate::state::Journal;
 
 /// How often gauges are read while something moves.
 const TICK: Duration = Duration::from_millis(100);
-/// How long a batch is held so that all of it can be asked for room before it begins.
+/// How long what was found of a batch is held so that all of it can be asked for room before it
+/// begins; on a far link, as long as so many round trips take.
 const HOLD: Duration = Duration::from_secs(1);
+const HOLD_ROUND_TRIPS: u32 = 16;
 /// Events that may wait inside before plans are held.
 const WAITING_EVENTS: usize = 4096;
-/// Work that may wait before plans are held.
+/// Work, questions and files behind others that may wait before plans are held.
 const WAITING_WORK: usize = 8192;
+/// Batches that are done with but for what failed in them and may be tried again. Each keeps its
+/// folder open.
+const KEPT_BATCHES: usize = 16;
 /// Jobs at once, at least; more lanes take more.
 const FEWEST_JOBS: usize = 4;
 
@@ -145,7 +150,8 @@ impl Director {
         loop {
             self.settle_batches();
             self.dispatch();
-            let takes_steps = self.outbox.len() < WAITING_EVENTS && self.queue.len() < WAITING_WORK;
+            let takes_steps =
+                self.outbox.len() < WAITING_EVENTS && self.waiting_work() < WAITING_WORK;
             let is_busy =
                 !self.running.is_empty() || self.batches.values().any(BatchState::is_open);
             let happened = tokio::select! {
@@ -198,6 +204,13 @@ impl Director {
         self.plans.shutdown().await;
         self.jobs.shutdown().await;
         self.write_rest().await
+    }
+
+    /// What was planned and is not under way.
+    fn waiting_work(&self) -> usize {
+        let held: usize = self.batches.values().map(|batch| batch.held.len()).sum();
+        let behind: usize = self.behind.values().map(Vec::len).sum();
+        self.queue.len() + held + self.parked.len() + behind
     }
 
     fn send_what_fits(&mut self) {
@@ -265,7 +278,7 @@ impl Director {
         } else if batch.hold == Hold::Free {
             self.queue.push_back((item, id, work));
         } else {
-            batch.held.push_back((item, work));
+            batch.hold(item, work, Instant::now());
         }
     }
 
@@ -306,13 +319,19 @@ impl Director {
             self.outbox.push_back(Event::Summary { batch: id, summary });
         }
         self.batches.retain(|_, batch| batch.is_open() || batch.can_be_retried());
+        let closed = self.batches.values().filter(|batch| !batch.is_open()).count();
+        for _ in KEPT_BATCHES..closed {
+            let oldest = self.batches.iter().find(|(_, batch)| !batch.is_open());
+            let Some(oldest) = oldest.map(|(id, _)| *id) else { break };
+            self.batches.remove(&oldest);
+        }
     }
 
     /// Ends the hold of a batch when all of it is known, or it was held long enough.
     fn let_go(&mut self, id: BatchId) {
         let Some(batch) = self.batches.get_mut(&id) else { return };
-        let Hold::Since(since) = batch.hold else { return };
-        if !batch.is_planned() && since.elapsed() < HOLD {
+        let hold = HOLD.max(self.context.remote.round_trip() * HOLD_ROUND_TRIPS);
+        if !batch.was_held_for(hold, Instant::now()) {
             return;
         }
         if batch.needs_room() {
