@@ -12,6 +12,9 @@
 //!
 //! Esc, a resize, a lost focus and a second press without an up take everything back.
 //!
+//! Rows are kept by name, or found again by it when others take their places: transfers reload a
+//! pane under the pointer.
+//!
 //! Invariant: while a gesture is under way, `before` holds the marks that a cancel restores.
 
 use std::time::{Duration, Instant};
@@ -22,7 +25,7 @@ use sampan_protocol::Entry;
 
 use super::layout::Hit;
 use super::marks::Marks;
-use super::pane::PaneId;
+use super::pane::{PaneId, RowName};
 use crate::place::Location;
 
 /// Two presses on one row within so long are a double click.
@@ -55,12 +58,12 @@ pub enum Gesture {
 }
 
 /// The button went down on a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Press {
     /// In which pane.
     pub pane: PaneId,
     /// Which row.
-    pub row: usize,
+    pub row: RowName,
     /// Where.
     pub x: u16,
     /// Where.
@@ -121,12 +124,12 @@ pub struct DropTarget {
 }
 
 /// A press, to tell a double click.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Click {
     /// In which pane.
     pub pane: PaneId,
     /// On which row.
-    pub row: usize,
+    pub row: RowName,
     /// When.
     pub at: Instant,
 }
@@ -135,6 +138,24 @@ impl Gesture {
     /// Whether a cancel would take something back.
     pub fn is_active(&self) -> bool {
         !matches!(self, Self::Resting | Self::Spent)
+    }
+
+    /// The sweep that is under way, or may be again.
+    pub fn sweep(&self) -> Option<&Sweep> {
+        match self {
+            Self::Painting(sweep) | Self::Banding(sweep) => Some(sweep),
+            Self::Carrying(carry) => carry.band.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn sweep_mut(&mut self) -> Option<&mut Sweep> {
+        match self {
+            Self::Painting(sweep) | Self::Banding(sweep) => Some(sweep),
+            Self::Carrying(carry) => carry.band.as_mut(),
+            _ => None,
+        }
     }
 
     /// Whether the pane scrolls by itself.

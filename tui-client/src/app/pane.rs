@@ -78,6 +78,15 @@ pub enum Row<'a> {
     Entry(&'a Arc<Entry>),
 }
 
+/// Which row, whatever its number is by now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowName {
+    /// The folder that holds this one.
+    Parent,
+    /// A name in the folder.
+    Entry(Name),
+}
+
 /// One pane.
 #[derive(Clone, Debug)]
 pub struct Pane {
@@ -169,6 +178,27 @@ impl Pane {
         self.rows.get(index.checked_sub(self.first_entry())?)
     }
 
+    /// What a row is called.
+    pub fn name_of(&self, index: usize) -> Option<RowName> {
+        Some(match self.row(index)? {
+            Row::Parent => RowName::Parent,
+            Row::Entry(entry) => RowName::Entry(entry.name.clone()),
+        })
+    }
+
+    /// The row that is called so.
+    pub fn row_of(&self, name: &RowName) -> Option<usize> {
+        match name {
+            RowName::Parent => (self.first_entry() == 1).then_some(0),
+            RowName::Entry(name) => self.position(name),
+        }
+    }
+
+    /// Whether the cursor is in view, and not scrolled away from.
+    pub fn shows_cursor(&self, height: usize) -> bool {
+        (self.offset..self.offset + height.max(1)).contains(&self.cursor)
+    }
+
     /// The entry under the cursor.
     pub fn current(&self) -> Option<&Arc<Entry>> {
         self.entry(self.cursor)
@@ -232,14 +262,24 @@ impl Pane {
         self.generation
     }
 
-    /// Rows arrived.
-    pub fn receive(&mut self, rows: Rows, unreadable: u64, complete: bool) {
+    /// Rows arrived, for a list of so many rows. What is in view stays there: the cursor, or what a
+    /// person scrolled to.
+    pub fn receive(&mut self, rows: Rows, unreadable: u64, complete: bool, height: usize) {
         self.before = None;
         self.unreadable = unreadable;
         if !complete && self.reading == Reading::Reloading {
             return;
         }
+        let follows = self.wanted.is_some() || self.shows_cursor(height);
+        let first = self.name_of(self.offset);
         self.replace_rows(rows);
+        if follows {
+            self.reveal(height);
+        } else if let Some(first) = first.and_then(|first| self.row_of(&first)) {
+            self.offset = first.min(self.last_offset(height));
+        } else {
+            self.scroll(0, height);
+        }
         if complete {
             self.marks.refresh(&self.rows);
             self.reading = Reading::Complete;

@@ -15,7 +15,7 @@ mod lost;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use sampan_protocol::Attributes;
+use sampan_protocol::{Attributes, EntryKind};
 
 use super::rate::Rate;
 use super::route;
@@ -53,6 +53,8 @@ struct BatchState {
     settled_bytes: u64,
     settled_files: u64,
     summary: Option<Summary>,
+    /// The person answered for all its questions.
+    answered: bool,
 }
 
 /// All transfers.
@@ -183,6 +185,7 @@ impl Transfers {
             settled_bytes: 0,
             settled_files: 0,
             summary: None,
+            answered: false,
         };
         self.batches.insert(batch, state);
     }
@@ -208,7 +211,7 @@ impl Transfers {
                 }
             }
             Event::Finished { batch, item, from, to, source, outcome } => {
-                self.finished(batch, item, source.as_ref());
+                self.finished(batch, item, source.as_ref(), &outcome);
                 match outcome {
                     Outcome::Failed(failure) => self.lose(Lost { batch, from, to, failure }),
                     // What a person chose to leave out needs no naming.
@@ -220,7 +223,10 @@ impl Transfers {
             }
             Event::GroupFinished { item } => self.group_finished(item),
             Event::Conflict { batch, item, from, to } => {
-                self.conflicts.push_back(Conflict { batch, item, from, to });
+                // On its way when the answer for all was given, which the engine gives it too.
+                if !self.batches.get(&batch).is_some_and(|batch| batch.answered) {
+                    self.conflicts.push_back(Conflict { batch, item, from, to });
+                }
             }
             Event::Summary { batch, summary } => self.summed_up(batch, summary, now),
         }
@@ -243,15 +249,29 @@ impl Transfers {
         self.rates[rate_index(direction)].add(moved, now);
     }
 
-    fn finished(&mut self, batch: BatchId, item: ItemId, source: Option<&Attributes>) {
+    fn finished(
+        &mut self,
+        batch: BatchId,
+        item: ItemId,
+        source: Option<&Attributes>,
+        outcome: &Outcome,
+    ) {
         self.conflicts.retain(|conflict| conflict.item != item);
         let is_member = self.items.get(&item).is_some_and(Item::is_group);
         let carried = if is_member { None } else { self.items.remove(&item) };
+        // The totals hold what is carried, and every folder; what was there already, is left out or
+        // failed before it began is not in them.
+        let is_folder = source.is_some_and(|source| source.kind == EntryKind::Folder);
+        let began = is_member || carried.is_some();
+        if !began && !is_folder && !matches!(outcome, Outcome::Done { .. }) {
+            return;
+        }
         if let Some(state) = self.batches.get_mut(&batch) {
             state.settled_files += 1;
             if !is_member {
                 let bytes = carried.map(|item| item.transfer.bytes);
-                let bytes = bytes.or(source.map(|source| source.size)).unwrap_or(0);
+                let bytes = bytes.or(source.filter(|_| !is_folder).map(|source| source.size));
+                let bytes = bytes.unwrap_or(0);
                 state.settled_bytes = state.settled_bytes.saturating_add(bytes);
             }
         }
@@ -323,6 +343,9 @@ impl Transfers {
 
     /// A question was answered, for one item or for all of its batch.
     pub fn answered(&mut self, answered: &Conflict, whole_batch: bool) {
+        if let Some(batch) = self.batches.get_mut(&answered.batch) {
+            batch.answered |= whole_batch;
+        }
         self.conflicts.retain(|conflict| {
             conflict.item != answered.item && !(whole_batch && conflict.batch == answered.batch)
         });

@@ -67,7 +67,7 @@ impl Stage {
             Setup { screen, left: "/home/anna".into(), zone: TimeZone::UTC, colours: false };
         let mut app = App::new(setup, now);
         app.pane_mut(PaneId::Left).navigate(crate::app::testing::home(), None);
-        app.pane_mut(PaneId::Left).receive(rows(&hard()), 0, true);
+        app.pane_mut(PaneId::Left).receive(rows(&hard()), 0, true, 10);
         app.space = Some(Space { free: 120_000 * MB, total: 500_000 * MB });
         Self { app, now }
     }
@@ -79,7 +79,7 @@ impl Stage {
         let docs = Location::Remote(RemotePath::parse(b"docs").unwrap());
         stage.app.pane_mut(PaneId::Right).navigate(docs, None);
         let there = [folder("reports"), file("a.txt", 5), file("b.txt", 50_000)];
-        stage.app.pane_mut(PaneId::Right).receive(rows(&there), 0, true);
+        stage.app.pane_mut(PaneId::Right).receive(rows(&there), 0, true, 10);
         stage.app.quota.answer = Some(QuotaAnswer {
             limit: Some(10_000 * MB),
             used: 3_200 * MB,
@@ -375,7 +375,7 @@ fn no_escape_sequence_of_a_name_reaches_the_terminal() {
 fn a_hundred_thousand_rows_paint_as_fast_as_ten() {
     let entries: Vec<Entry> = (0..100_000).map(|index| file(&format!("f{index}"), 1)).collect();
     let mut stage = Stage::connected(USUAL);
-    stage.app.pane_mut(PaneId::Left).receive(rows(&entries), 0, true);
+    stage.app.pane_mut(PaneId::Left).receive(rows(&entries), 0, true, 10);
     let began = Instant::now();
     for _ in 0..20 {
         stage.keys([Code::End]).screen();

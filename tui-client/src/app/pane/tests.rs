@@ -4,7 +4,7 @@ use crate::app::testing::{file, folder, home, name, rows};
 fn opened(entries: &[Entry]) -> Pane {
     let mut pane = Pane::new(home());
     pane.navigate(home(), None);
-    pane.receive(rows(entries), 0, true);
+    pane.receive(rows(entries), 0, true, 10);
     pane
 }
 
@@ -20,9 +20,9 @@ fn numbered(count: usize) -> Vec<Entry> {
 fn the_cursor_stays_on_its_name_while_rows_arrive() {
     let mut pane = Pane::new(home());
     pane.navigate(home(), None);
-    pane.receive(rows(&[file("m", 1), file("p", 1)]), 0, false);
+    pane.receive(rows(&[file("m", 1), file("p", 1)]), 0, false, 10);
     pane.go_to(pane.position(&name("p")).unwrap(), 10);
-    pane.receive(rows(&[file("a", 1), file("m", 1), file("n", 1), file("p", 1)]), 0, true);
+    pane.receive(rows(&[file("a", 1), file("m", 1), file("n", 1), file("p", 1)]), 0, true, 10);
     assert_eq!(under_cursor(&pane), "p");
 }
 
@@ -30,8 +30,8 @@ fn the_cursor_stays_on_its_name_while_rows_arrive() {
 fn an_untouched_cursor_stays_at_the_top() {
     let mut pane = Pane::new(home());
     pane.navigate(home(), None);
-    pane.receive(rows(&[file("m", 1)]), 0, false);
-    pane.receive(rows(&[file("a", 1), file("m", 1)]), 0, true);
+    pane.receive(rows(&[file("m", 1)]), 0, false, 10);
+    pane.receive(rows(&[file("a", 1), file("m", 1)]), 0, true, 10);
     assert_eq!(pane.cursor, 0);
 }
 
@@ -42,9 +42,9 @@ fn a_reload_shows_old_rows_until_the_new_ones_are_complete() {
     pane.marks.set(&pane.entry(2).unwrap().clone(), true);
     pane.go_to(2, 10);
     pane.reload(None);
-    pane.receive(rows(&[file("0", 1)]), 0, false);
+    pane.receive(rows(&[file("0", 1)]), 0, false, 10);
     assert_eq!(pane.rows().len(), 2);
-    pane.receive(rows(&[file("0", 1), file("b", 5)]), 0, true);
+    pane.receive(rows(&[file("0", 1), file("b", 5)]), 0, true, 10);
     assert_eq!(under_cursor(&pane), "b");
     assert_eq!((pane.marks.count(), pane.marks.extent().bytes), (1, 5));
 }
@@ -54,10 +54,10 @@ fn when_its_row_is_gone_the_cursor_stays_in_place() {
     let mut pane = opened(&[file("a", 1), file("b", 1), file("c", 1)]);
     pane.go_to(2, 10);
     pane.reload(None);
-    pane.receive(rows(&[file("a", 1), file("c", 1)]), 0, true);
+    pane.receive(rows(&[file("a", 1), file("c", 1)]), 0, true, 10);
     assert_eq!(under_cursor(&pane), "c");
     pane.reload(None);
-    pane.receive(rows(&[file("a", 1)]), 0, true);
+    pane.receive(rows(&[file("a", 1)]), 0, true, 10);
     assert_eq!(under_cursor(&pane), "a");
 }
 
@@ -65,7 +65,7 @@ fn when_its_row_is_gone_the_cursor_stays_in_place() {
 fn the_wanted_name_gets_the_cursor_when_it_comes() {
     let mut pane = opened(&[folder("docs"), file("a", 1)]);
     pane.reload(Some(name("new")));
-    pane.receive(rows(&[folder("docs"), folder("new"), file("a", 1)]), 0, true);
+    pane.receive(rows(&[folder("docs"), folder("new"), file("a", 1)]), 0, true, 10);
     assert_eq!(under_cursor(&pane), "new");
 }
 
@@ -103,7 +103,7 @@ fn scrolling_keeps_within_the_rows() {
 fn the_root_has_no_row_for_its_parent() {
     let mut pane = Pane::new(Location::Local("/".into()));
     pane.navigate(Location::Local("/".into()), None);
-    pane.receive(rows(&[folder("etc")]), 0, true);
+    pane.receive(rows(&[folder("etc")]), 0, true, 10);
     assert_eq!(pane.len(), 1);
     assert!(matches!(pane.row(0), Some(Row::Entry(_))));
 }

@@ -52,6 +52,7 @@ fn the_gauge_for_all_counts_what_runs_what_is_done_and_what_was_there() {
         now,
         [
             planned(4, 100 * MB),
+            // It was there already, and is not in what is carried.
             finished(ItemId(2), 20 * MB, Outcome::Unchanged),
             started(ITEM, 1, 50 * MB, 10 * MB),
             Event::Progress { item: ITEM, bytes: 30 * MB },
@@ -60,8 +61,8 @@ fn the_gauge_for_all_counts_what_runs_what_is_done_and_what_was_there() {
         ],
     );
     let all = transfers.overall(now).unwrap();
-    assert_eq!((all.bytes, all.total, all.planned), (55 * MB, 100 * MB, true));
-    assert_eq!((all.settled, all.count, all.active), (2, 4, 1));
+    assert_eq!((all.bytes, all.total, all.planned), (35 * MB, 100 * MB, true));
+    assert_eq!((all.settled, all.count, all.active), (1, 4, 1));
     assert_eq!(all.ended, None);
 }
 
@@ -186,4 +187,43 @@ fn an_answer_for_the_batch_answers_its_other_questions() {
     let first = transfers.conflict().unwrap().clone();
     transfers.answered(&first, true);
     assert_eq!(transfers.conflict().unwrap().item, ItemId(3));
+}
+
+/// The engine's totals hold what is carried; what was there already fills no gauge.
+#[test]
+fn what_was_there_already_does_not_fill_the_gauge() {
+    let now = Instant::now();
+    let mut transfers = running(now, [planned(1, 10 * MB)]);
+    for item in 10..30 {
+        transfers.apply(finished(ItemId(item), 5 * MB, Outcome::Unchanged), now);
+        let skipped = Outcome::Skipped(SkipReason::TargetExists);
+        transfers.apply(finished(ItemId(item + 100), 5 * MB, skipped), now);
+    }
+    let overall = transfers.overall(now).unwrap();
+    assert_eq!((overall.bytes, overall.total, overall.settled), (0, 10 * MB, 0));
+    transfers.apply(started(ITEM, 1, 10 * MB, 0), now);
+    transfers.apply(finished(ITEM, 10 * MB, done()), now);
+    let overall = transfers.overall(now).unwrap();
+    assert_eq!((overall.bytes, overall.total, overall.settled), (10 * MB, 10 * MB, 1));
+}
+
+/// Questions that were on their way when the person answered for all are not asked again.
+#[test]
+fn a_question_that_comes_after_the_answer_for_all_is_not_asked() {
+    let now = Instant::now();
+    let conflict = |item: u64| Event::Conflict {
+        batch: BATCH,
+        item: ItemId(item),
+        from: (at("a"), file("a", 1).attributes),
+        to: (at("b"), file("b", 2).attributes),
+    };
+    let mut transfers = running(now, [conflict(1), conflict(2)]);
+    let first = transfers.conflict().unwrap().clone();
+    transfers.answered(&first, false);
+    transfers.apply(conflict(3), now);
+    assert_eq!(transfers.conflict().unwrap().item, ItemId(2));
+    let second = transfers.conflict().unwrap().clone();
+    transfers.answered(&second, true);
+    transfers.apply(conflict(4), now);
+    assert!(transfers.conflict().is_none());
 }

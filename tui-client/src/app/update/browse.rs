@@ -38,11 +38,20 @@ pub(super) fn reveal(app: &mut App, pane: PaneId) {
     app.pane_mut(pane).reveal(height);
 }
 
-/// The same in both panes, after the list's height changed.
-pub(super) fn reveal_all(app: &mut App) {
+/// Does what may change the height of both lists. What is in view stays there: the cursor, or what
+/// a person scrolled to.
+pub(super) fn keep_in_view<T>(app: &mut App, change: impl FnOnce(&mut App) -> T) -> T {
+    let shown = PaneId::BOTH.map(|pane| app.pane(pane).shows_cursor(app.list_height(pane)));
+    let came = change(app);
     for pane in PaneId::BOTH {
-        reveal(app, pane);
+        if shown[pane.index()] {
+            reveal(app, pane);
+        } else {
+            let height = app.list_height(pane);
+            app.pane_mut(pane).scroll(0, height);
+        }
     }
+    came
 }
 
 /// Opens what is under the cursor.
@@ -172,7 +181,7 @@ pub(super) fn step_back(app: &mut App, turn: &mut Turn) {
     let pane = app.pane_mut(focus);
     if !pane.marks.is_empty() {
         pane.marks.clear();
-    } else if app.transfers.dismiss(turn.now) {
-        reveal_all(app);
+    } else {
+        keep_in_view(app, |app| app.transfers.dismiss(turn.now));
     }
 }

@@ -55,16 +55,16 @@ pub fn update(app: &mut App, event: Event, now: Instant) -> Turn {
         Event::Paste(text) => dialog::paste(app, &text, &mut turn),
         Event::Resized(size) => {
             pointer::cancel(app);
-            app.screen = size;
-            browse::reveal_all(app);
+            browse::keep_in_view(app, |app| app.screen = size);
         }
         Event::FocusLost => pointer::cancel(app),
         Event::Tick => time::tick(app, &mut turn),
         Event::Rows { pane, generation, rows, unreadable, complete } => {
             if app.pane(pane).generation == generation {
-                pointer::rows_replaced(app, pane);
-                app.pane_mut(pane).receive(rows, unreadable, complete);
-                browse::reveal(app, pane);
+                let held = pointer::held_rows(app, pane);
+                let height = app.list_height(pane);
+                app.pane_mut(pane).receive(rows, unreadable, complete, height);
+                pointer::rows_replaced(app, pane, held);
             } else {
                 turn.redraw = false;
             }

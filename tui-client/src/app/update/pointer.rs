@@ -9,7 +9,7 @@ use crate::app::gesture::{
 use crate::app::key::{Mouse, MouseKind};
 use crate::app::layout::{self, Hit};
 use crate::app::marks::Marks;
-use crate::app::pane::{PaneId, Reading, Row};
+use crate::app::pane::{PaneId, Reading, Row, RowName};
 use sampan_protocol::EntryKind;
 
 /// Rows or lines that one turn of the wheel scrolls.
@@ -40,12 +40,39 @@ pub(super) fn cancel(app: &mut App) {
     }
 }
 
-/// Rows were replaced under a sweep: its row numbers mean others now.
-pub(super) fn rows_replaced(app: &mut App, pane: PaneId) {
-    if let Gesture::Painting(sweep) | Gesture::Banding(sweep) = &app.gesture
-        && sweep.pane == pane
-    {
-        cancel(app);
+/// The rows where a sweep began and is, before others may take their places.
+pub(super) fn held_rows(app: &App, pane: PaneId) -> Option<[RowName; 2]> {
+    let sweep = app.gesture.sweep().filter(|sweep| sweep.pane == pane)?;
+    let name = |row| app.pane(pane).name_of(row);
+    Some([name(sweep.anchor)?, name(sweep.reached)?])
+}
+
+/// Rows were replaced under the pointer: a sweep goes on from the same names, or ends if one of its
+/// ends is gone.
+pub(super) fn rows_replaced(app: &mut App, id: PaneId, held: Option<[RowName; 2]>) {
+    if let Some(ends) = held {
+        let pane = app.pane(id);
+        let (rows, is_complete) = (pane.rows().clone(), pane.reading == Reading::Complete);
+        let found = ends.map(|name| pane.row_of(&name));
+        let Some(sweep) = app.gesture.sweep_mut() else { return };
+        if is_complete {
+            sweep.before.refresh(&rows);
+        }
+        let [Some(anchor), Some(reached)] = found else { return cancel(app) };
+        (sweep.anchor, sweep.reached) = (anchor, reached);
+        if let Gesture::Painting(sweep) | Gesture::Banding(sweep) = &app.gesture {
+            let (mark, before) = (sweep.mark, sweep.before.clone());
+            app.pane_mut(id).marks = before;
+            for row in anchor.min(reached)..=anchor.max(reached) {
+                set_mark(app, id, row, mark);
+            }
+        }
+    }
+    if let Gesture::Carrying(carry) = &app.gesture {
+        let target = drop_target(app, carry);
+        if let Gesture::Carrying(carry) = &mut app.gesture {
+            carry.target = target;
+        }
     }
 }
 
@@ -63,28 +90,32 @@ fn press(app: &mut App, mouse: Mouse, turn: &mut Turn) {
         Hit::Control(_) | Hit::Bar(_) => app.gesture = Gesture::Button(hit),
         Hit::Frame(pane) => (app.focus, app.in_panel) = (pane, false),
         Hit::Row { pane, row, gutter } => {
-            press_row(app, mouse, Click { pane, row, at: turn.now }, gutter, turn);
+            press_row(app, mouse, (pane, row), gutter, turn);
         }
         Hit::Panel => app.in_panel = true,
         Hit::Dialog | Hit::Nothing => {}
     }
 }
 
-fn press_row(app: &mut App, mouse: Mouse, click: Click, gutter: bool, turn: &mut Turn) {
-    let Click { pane: id, row, .. } = click;
+fn press_row(
+    app: &mut App,
+    mouse: Mouse,
+    (id, row): (PaneId, usize),
+    gutter: bool,
+    turn: &mut Turn,
+) {
     (app.focus, app.in_panel) = (id, false);
     if app.pane(id).reading == Reading::Absent {
         connecting::ask(app, turn);
         return;
     }
-    if row >= app.pane(id).len() {
-        return;
-    }
+    let Some(name) = app.pane(id).name_of(row) else { return };
+    let click = Click { pane: id, row: name.clone(), at: turn.now };
     let came_from = app.pane(id).cursor;
     let height = app.list_height(id);
     app.pane_mut(id).go_to(row, height);
-    let is_double = app.last_click.is_some_and(|last| {
-        (last.pane, last.row) == (id, row)
+    let is_double = app.last_click.as_ref().is_some_and(|last| {
+        (last.pane, &last.row) == (id, &click.row)
             && click.at.saturating_duration_since(last.at) <= DOUBLE_CLICK
     });
     let has_modifier = mouse.ctrl || mouse.alt || mouse.shift;
@@ -109,7 +140,8 @@ fn press_row(app: &mut App, mouse: Mouse, click: Click, gutter: bool, turn: &mut
         app.gesture = Gesture::Painting(sweep(id, row, mark, before, turn));
     } else {
         let marked = entry.is_some_and(|entry| pane.marks.holds(&entry.name));
-        app.gesture = Gesture::Pressed(Press { pane: id, row, x: mouse.x, y: mouse.y, marked });
+        let (x, y) = (mouse.x, mouse.y);
+        app.gesture = Gesture::Pressed(Press { pane: id, row: name, x, y, marked });
     }
 }
 
@@ -152,6 +184,12 @@ fn drag_from(app: &mut App, press: Press, mouse: Mouse, turn: &mut Turn) {
             return;
         }
         let pane = app.pane(press.pane);
+        let is_still = matches!(&press.row, RowName::Entry(name) if pane.marks.holds(name));
+        if !is_still {
+            // What was taken is gone, and nobody took the others by themselves.
+            app.gesture = Gesture::Spent;
+            return;
+        }
         let items = pane.marks.in_order(pane.rows());
         let carry = Carry {
             pane: press.pane,
@@ -169,9 +207,13 @@ fn drag_from(app: &mut App, press: Press, mouse: Mouse, turn: &mut Turn) {
         app.gesture = Gesture::Pressed(press);
         return;
     }
+    let Some(row) = app.pane(press.pane).row_of(&press.row) else {
+        app.gesture = Gesture::Spent;
+        return;
+    };
     let before = app.pane(press.pane).marks.clone();
-    set_mark(app, press.pane, press.row, true);
-    let sweep = sweep(press.pane, press.row, true, before, turn);
+    set_mark(app, press.pane, row, true);
+    let sweep = sweep(press.pane, row, true, before, turn);
     band(app, sweep, mouse);
 }
 

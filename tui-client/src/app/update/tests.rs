@@ -44,7 +44,7 @@ impl Bench {
         let mut bench = Self::offline(left);
         bench.app.connection = Connection::Open { account: account(), link: live() };
         bench.app.pane_mut(PaneId::Right).navigate(Location::Remote(RemotePath::home()), None);
-        bench.app.pane_mut(PaneId::Right).receive(rows(right), 0, true);
+        bench.app.pane_mut(PaneId::Right).receive(rows(right), 0, true, 10);
         bench
     }
 
@@ -59,7 +59,7 @@ impl Bench {
         };
         let mut app = App::new(setup, now);
         app.pane_mut(PaneId::Left).navigate(crate::app::testing::home(), None);
-        app.pane_mut(PaneId::Left).receive(rows(left), 0, true);
+        app.pane_mut(PaneId::Left).receive(rows(left), 0, true, 10);
         Self { app, now, effects: Vec::new() }
     }
 

@@ -80,8 +80,7 @@ fn submit(app: &mut App, batch: Batch, turn: &mut Turn) {
     if batch.options.moves {
         app.moves.begin(id);
     }
-    app.transfers.begin(id, batch.clone(), turn.now);
-    browse::reveal_all(app);
+    browse::keep_in_view(app, |app| app.transfers.begin(id, batch.clone(), turn.now));
     turn.effect(Effect::Transfer(Command::Submit(id, batch)));
 }
 
@@ -107,14 +106,12 @@ pub(super) fn resumed(app: &mut App, batches: Vec<(BatchId, Batch)>, turn: &Turn
         if batch.options.moves {
             app.moves.begin(id);
         }
-        app.transfers.begin(id, batch, turn.now);
+        browse::keep_in_view(app, |app| app.transfers.begin(id, batch, turn.now));
     }
-    browse::reveal_all(app);
 }
 
 /// The engine tells something.
 pub(super) fn event(app: &mut App, event: Event, turn: &mut Turn) {
-    let lines = app.transfers.line_count();
     match &event {
         Event::Finished { batch, from, source, outcome, .. } => {
             app.moves.finished(*batch, from, source.as_ref(), outcome);
@@ -131,12 +128,9 @@ pub(super) fn event(app: &mut App, event: Event, turn: &mut Turn) {
     }
     // Progress is painted with the next tick: a fast link tells thousands of times a second.
     turn.redraw = matches!(event, Event::Summary { .. });
-    app.transfers.apply(event, turn.now);
+    browse::keep_in_view(app, |app| app.transfers.apply(event, turn.now));
     go_on_moving(app, turn);
     close_answered(app);
-    if lines != app.transfers.line_count() {
-        browse::reveal_all(app);
-    }
 }
 
 /// Removes what moves carried across.

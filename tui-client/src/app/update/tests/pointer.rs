@@ -161,7 +161,7 @@ fn carried_to(x: u16, y: u16, ctrl: bool) -> Vec<Effect> {
         .pane_mut(PaneId::Right)
         .navigate(Location::Remote(RemotePath::parse(b"docs").unwrap()), None);
     let there = rows(&[folder("in"), file("a", 1)]);
-    bench.app.pane_mut(PaneId::Right).receive(there, 0, true);
+    bench.app.pane_mut(PaneId::Right).receive(there, 0, true, 10);
     bench.press("Down Down Down Space Space");
     bench.mouse(Down, LEFT, TOP + 3).mouse(Drag, x, y);
     assert!(matches!(bench.app.gesture, Gesture::Carrying(_)));
@@ -274,4 +274,90 @@ fn without_a_connection_a_click_on_the_right_asks_for_one() {
     let mut bench = Bench::offline(&twelve());
     bench.mouse(Down, RIGHT, TOP + 5).mouse(Up, RIGHT, TOP + 5);
     assert!(matches!(bench.dialog(), Dialog::Connect(_)));
+}
+
+/// Transfers reload a pane again and again: new rows above those that were there.
+fn reloaded(bench: &mut Bench, pane: PaneId, entries: &[Entry]) {
+    let more: Vec<_> = ["a1", "a2", "a3"].iter().map(|name| file(name, 1)).collect();
+    let all = [&more[..], entries].concat();
+    bench.event(Event::Rows {
+        pane,
+        generation: bench.app.pane(pane).generation,
+        rows: rows(&all),
+        unreadable: 0,
+        complete: true,
+    });
+}
+
+#[test]
+fn what_the_wheel_brought_into_view_stays_there_while_the_pane_is_reloaded() {
+    let there = many(100);
+    let mut bench = Bench::new(&twelve(), &there);
+    for _ in 0..10 {
+        bench.mouse(WheelDown, RIGHT, TOP + 5);
+    }
+    let first = |bench: &Bench| bench.right().name_of(bench.right().offset);
+    let before = first(&bench);
+    assert_eq!(bench.right().offset, 30);
+    reloaded(&mut bench, PaneId::Right, &there);
+    assert_eq!((first(&bench), bench.right().offset), (before, 33));
+    assert_eq!(bench.right().cursor, 0);
+    // A cursor in view is what stays there.
+    bench.mouse(Down, RIGHT, TOP + 4).mouse(Up, RIGHT, TOP + 4);
+    let under = bench.under_cursor(PaneId::Right);
+    bench.press("r");
+    reloaded(&mut bench, PaneId::Right, &many(90));
+    assert_eq!(bench.under_cursor(PaneId::Right), under);
+    assert!(bench.right().shows_cursor(bench.app.list_height(PaneId::Right)));
+}
+
+#[test]
+fn a_drag_takes_the_row_that_was_pressed_also_when_others_took_its_place() {
+    let here = twelve();
+    let mut bench = Bench::new(&here, &[folder("in")]);
+    bench.mouse(Down, LEFT, TOP + 5);
+    let pressed = bench.under_cursor(PaneId::Left);
+    reloaded(&mut bench, PaneId::Left, &here);
+    bench.mouse(Drag, RIGHT, TOP + 10).mouse(Up, RIGHT, TOP + 10);
+    let [Effect::Transfer(Command::Submit(_, batch))] = &bench.taken()[..] else { panic!() };
+    let Route::Upload { sources, .. } = &batch.route else { panic!() };
+    assert_eq!(sources.len(), 1);
+    assert!(sources[0].path.ends_with(&pressed), "{sources:?} instead of {pressed}");
+    // One that is gone takes nothing else with it.
+    let mut bench = Bench::new(&here, &[folder("in")]);
+    bench.mouse(Down, LEFT, TOP + 5);
+    reloaded(&mut bench, PaneId::Left, &here[..2]);
+    bench.mouse(Drag, RIGHT, TOP + 10).mouse(Up, RIGHT, TOP + 10);
+    assert!(bench.taken().is_empty());
+}
+
+#[test]
+fn a_sweep_goes_on_from_the_same_names_after_a_reload() {
+    let here = twelve();
+    let mut bench = Bench::new(&here, &[]);
+    bench.mouse(Down, LEFT, TOP + 3).mouse(Drag, LEFT, TOP + 5);
+    assert_eq!(bench.marked(PaneId::Left), ["f0", "f1", "f2"]);
+    reloaded(&mut bench, PaneId::Left, &here);
+    assert_eq!(bench.marked(PaneId::Left), ["f0", "f1", "f2"]);
+    let last = TOP + u16::try_from(bench.left().len() - bench.left().offset).unwrap() - 1;
+    bench.mouse(Drag, LEFT, last).mouse(Up, LEFT, last);
+    let marked = bench.marked(PaneId::Left);
+    assert_eq!((marked.len(), marked[0].as_str()), (10, "f0"));
+    // One whose end is gone is taken back.
+    bench.press("Esc");
+    bench.mouse(Down, LEFT, last - 2).mouse(Drag, LEFT, last);
+    assert_eq!(bench.marked(PaneId::Left).len(), 3);
+    reloaded(&mut bench, PaneId::Left, &here[..4]);
+    assert!(bench.marked(PaneId::Left).is_empty());
+}
+
+#[test]
+fn two_clicks_on_two_names_in_one_place_open_nothing() {
+    let here = twelve();
+    let mut bench = Bench::new(&here, &[]);
+    bench.mouse(Down, LEFT, TOP + 1).mouse(Up, LEFT, TOP + 1);
+    reloaded(&mut bench, PaneId::Left, &[folder("aa"), folder("docs")]);
+    bench.mouse(Down, LEFT, TOP + 1).mouse(Up, LEFT, TOP + 1);
+    assert_eq!(bench.left().location.to_string(), "/home/anna");
+    assert_eq!(bench.under_cursor(PaneId::Left), "aa");
 }

@@ -353,7 +353,7 @@ fn within_one_side_f5_says_that_it_cannot_and_f6_moves() {
     let mut bench = Bench::new(&twelve(), &[]);
     let right = bench.app.pane_mut(PaneId::Right);
     right.navigate(Location::Local("/srv".into()), None);
-    right.receive(rows(&[]), 0, true);
+    right.receive(rows(&[]), 0, true, 10);
     bench.press("End F5");
     assert_eq!(bench.taken(), []);
     let notice = bench.app.notice.as_ref().unwrap();
