@@ -28,6 +28,8 @@ mod stream;
 mod target;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod traversal;
 mod walk;
 
 pub use attributes::{Identity, Look};

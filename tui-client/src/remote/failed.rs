@@ -29,7 +29,9 @@ impl CallError {
         match self {
             Self::Lost => Failure::new(Situation::LinkLost, subject),
             Self::Refused(refusal) => Failure::new(refused(&refusal), subject),
-            Self::Malformed(text) => Failure::new(Situation::Unexpected(text), subject),
+            Self::Malformed(text) => {
+                Failure::new(Situation::ProtocolBroken(Some(escaped_text(&text))), subject)
+            }
             Self::Down(failure) => failure,
         }
     }

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use sampan_client::address::Place;
 use sampan_client::state::State;
 use sampan_protocol::message::{
-    Durability, Goodbye, GoodbyeReason, Hello, HelloAnswer, Limits, List, Request, ScramAnswer,
-    ScramProof, Welcome,
+    Durability, Goodbye, GoodbyeReason, Hello, HelloAnswer, Limits, List, ListPage, Request,
+    ScramAnswer, ScramProof, StatMany, StatManyPage, StatResult, Welcome,
 };
 use sampan_protocol::scram::{HelloHash, ServerLogin, Verifier};
 use sampan_protocol::testing::{Received, ScriptedPeer, identity};
 use sampan_protocol::transport::Acceptor;
-use sampan_protocol::wire::{Flags, Op};
-use sampan_protocol::{ErrorCode, PROTOCOL_VERSION, Refusal, RequestId};
+use sampan_protocol::wire::{Flags, Op, encode_header};
+use sampan_protocol::{
+    Attributes, Entry, EntryKind, ErrorCode, Mode, Name, PROTOCOL_VERSION, Refusal, RequestId,
+    Timestamp, Version,
+};
 use serde_bytes::ByteBuf;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -261,4 +264,101 @@ where
     let ended = program.run(arguments);
     impostor.end(&ended);
     ended.failed(3, &["127.0.0.1", "not keep to the protocol", "up to date"]);
+}
+
+/// HARDENING S1, S3, S7: names that a server must not send are not carried, and nothing is written,
+/// neither by them nor beside them.
+#[test]
+fn s1_s3_s7_names_that_are_none_are_never_written() {
+    let long = vec![b'x'; 256];
+    let names: [&[u8]; 11] = [
+        b"",
+        b".",
+        b"..",
+        b"/",
+        b"/etc/passwd",
+        b"../evil",
+        b"a/b",
+        b"evil/",
+        b"evil\0.txt",
+        b"./evil",
+        &long,
+    ];
+    for name in names {
+        let name = Arc::new(name.to_vec());
+        let shown = String::from_utf8_lossy(&name).into_owned();
+        let impostor = Impostor::start(move |mut peer| {
+            let name = Arc::clone(&name);
+            async move {
+                let hello: Received<Hello> = peer.expect(Op::HELLO).await;
+                let welcome = Some(welcome());
+                let answer = HelloAnswer { version: PROTOCOL_VERSION, challenge: None, welcome };
+                peer.send(hello.id, Op::HELLO, Flags::LAST_ANSWER, &answer, &[]).await;
+                let stat: Received<StatMany> = peer.expect(StatMany::OP).await;
+                let result =
+                    StatResult { index: 0, attributes: Some(folder_attributes()), refusal: None };
+                let page = StatManyPage { results: vec![result] };
+                peer.send(stat.id, StatMany::OP, Flags::LAST_ANSWER, &page, &[]).await;
+                let list: Received<List> = peer.expect(List::OP).await;
+                peer.send_raw(&listing_with(list.id, &name), &[]).await;
+                peer.expect_end().await;
+            }
+        });
+        let program = Program::new();
+        let account = Place::parse(impostor.place().as_ref(), None).unwrap().account;
+        State::under(program.home()).store_login_key(&account, &[1; 32]).unwrap();
+        let here = tempfile::tempdir().unwrap();
+        let target = here.path().join("a/target");
+        let (fingerprint, place) =
+            (identity().fingerprint().to_string(), format!("{}tree", impostor.place()));
+        let target_text = target.to_str().unwrap();
+        let ended = program.run(["get", "--fingerprint", &fingerprint, &place, target_text]);
+        impostor.end(&ended);
+        ended.failed(3, &["not keep to the protocol"]);
+        let written: Vec<_> = walk(here.path());
+        assert_eq!(
+            written,
+            [here.path().join("a"), target.clone(), target.join("tree")],
+            "{shown}"
+        );
+    }
+}
+
+fn folder_attributes() -> Attributes {
+    Attributes {
+        kind: EntryKind::Folder,
+        size: 0,
+        mtime: Timestamp::default(),
+        mode: Mode::FOLDER,
+        version: Version::default(),
+    }
+}
+
+/// A listing whose second name is one that this crate's types cannot hold.
+fn listing_with(id: RequestId, hostile: &[u8]) -> Vec<u8> {
+    const MARK: &[u8] = b"\xc4\x0cplaceholder!";
+    let file = Attributes { kind: EntryKind::File, size: 4, ..folder_attributes() };
+    let entry = |name: &[u8]| Entry { name: Name::new(name).unwrap(), attributes: file.clone() };
+    let entries = vec![entry(b"innocent"), entry(&MARK[2..])];
+    let page = ListPage { entries, cursor: None, unreadable: 0 };
+    let header = encode_header(id, List::OP, Flags::LAST_ANSWER, &page);
+    let at = header.windows(MARK.len()).position(|part| part == MARK).unwrap();
+    let length = u16::try_from(hostile.len()).unwrap().to_be_bytes();
+    let before: &[u8] =
+        if hostile.len() > 255 { &[0xc5, length[0], length[1]] } else { &[0xc4, length[1]] };
+    [&header[..at], before, hostile, &header[at + MARK.len()..]].concat()
+}
+
+/// All that lies below a folder.
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        found.push(path.clone());
+        if path.is_dir() {
+            found.extend(walk(&path));
+        }
+    }
+    found.sort();
+    found
 }

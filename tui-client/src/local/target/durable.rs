@@ -35,7 +35,7 @@ struct State {
 
 /// A folder whose names must be flushed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Names {
+pub(in crate::local) enum Names {
     /// Of this folder in the chosen one.
     Below(RemotePath),
     /// Of the folder that is so many levels above the chosen one.
@@ -107,7 +107,7 @@ impl TargetRoot {
     }
 
     /// Flushes one folder's names.
-    pub(super) fn flush_names(&self, names: &Names) -> Result<(), Failure> {
+    pub(in crate::local) fn flush_names(&self, names: &Names) -> Result<(), Failure> {
         let flush = |folder: &Folder| {
             let flushed = folder.reopen().and_then(|handle| self.disk().flush(handle));
             flushed.map_err(|error| failed(folder.path(), error))

@@ -31,6 +31,8 @@ use super::staging_name::StagingName;
 use crate::failure::{Failure, Side, Situation};
 
 use self::durable::Durable;
+#[cfg(test)]
+pub(super) use self::durable::Names;
 pub use group::{Group, Whole};
 pub use staged::{NewFile, Staged};
 
