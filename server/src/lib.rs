@@ -41,6 +41,8 @@ pub mod cli;
 pub mod config;
 mod context;
 pub mod control;
+#[cfg(debug_assertions)]
+mod dying;
 mod handlers;
 mod listener;
 mod quota;

@@ -87,6 +87,8 @@ pub async fn open_claimed(
         max_uploads: settings.max_uploads,
         ..LocalOptions::default()
     };
+    #[cfg(debug_assertions)]
+    let options = crate::dying::armed(options);
     let store = LocalStore::open(folder.path().to_owned(), options).await?;
     let accounts: Arc<dyn Accounts> = store.clone();
     Ok(OpenData { store, accounts, folder: Arc::new(folder), lock })

@@ -23,6 +23,7 @@ use super::db::{intents, ledger, uploads};
 use super::encoding::{decode, encode, encode_short};
 use super::home::Home;
 use super::intent::Intent;
+use super::step::Step;
 use crate::quota::Charge;
 use crate::store::{AccountId, Changed, Removed, Result, Situation, StoreError};
 
@@ -229,7 +230,7 @@ impl Inner {
         id: i64,
         intent: &Intent,
     ) -> Result<Answer> {
-        self.step("intent written")?;
+        self.step(Step::IntentWritten)?;
         let (effect, carried) = self.carry_out(home, intent);
         if let Err(Failure { error, left: true }) = carried {
             home.unsettled.store(true, Ordering::Relaxed);
@@ -237,14 +238,14 @@ impl Inner {
         }
         let result = carried.map_err(|failure| failure.error);
         let settled = self
-            .step("steps done")
+            .step(Step::StepsDone)
             .and_then(|()| self.settle(request, id, effect, result.as_ref().ok()));
         if let Err(error) = settled {
             // The home has the change, the ledger not yet: before anything else happens there.
             home.unsettled.store(true, Ordering::Relaxed);
             return Err(error);
         }
-        self.step("settled")?;
+        self.step(Step::Settled)?;
         result
     }
 
@@ -287,7 +288,7 @@ impl Inner {
     }
 
     /// A named step, at which a test may end the store.
-    pub(super) fn step(&self, step: &'static str) -> Result<()> {
-        self.disk.step(step).map_err(|source| StoreError::Disk { doing: step, source })
+    pub(super) fn step(&self, step: Step) -> Result<()> {
+        self.disk.step(step).map_err(|source| StoreError::Disk { doing: step.name(), source })
     }
 }

@@ -22,6 +22,7 @@ use super::failure::{about, while_doing};
 use super::home::Home;
 use super::intent::{Intent, Publish};
 use super::slots::{Slot, SlotKey};
+use super::step::Step;
 use super::target;
 use super::uploads::Upload;
 use crate::quota::{self, Charge};
@@ -89,11 +90,12 @@ impl Inner {
             upload.lock().state.reopen();
             return Err(while_doing("finishing an upload's file")(error));
         }
+        self.step(Step::FileFinished)?;
         if let Err(error) = self.disk.flush_file(&upload.data) {
             self.lose_staging_for_now(&upload);
             return Err(while_doing("flushing an upload")(error));
         }
-        self.step("data flushed")?;
+        self.step(Step::DataFlushed)?;
         Ok(Ready::Whole(upload))
     }
 
@@ -207,7 +209,7 @@ impl Inner {
         self.db.write("giving an upload up", move |connection| {
             uploads::remove(connection, account, id)
         })?;
-        self.step("upload given up")?;
+        self.step(Step::UploadGivenUp)?;
         self.uploads.forget((account, id));
         self.sweep(row.staging());
         Ok(())

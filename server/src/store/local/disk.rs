@@ -23,6 +23,7 @@ use rustix::io::{Errno, retry_on_intr};
 use sampan_protocol::{Mode, Timestamp};
 
 use super::attributes::Meta;
+use super::step::Step;
 
 /// The kinds of calls, as a fault layer tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -149,9 +150,9 @@ impl Disk {
     }
 
     /// A named step of a change.
-    pub(super) fn step(&self, step: &'static str) -> io::Result<()> {
+    pub(super) fn step(&self, step: Step) -> io::Result<()> {
         if let Some(faults) = &self.faults
-            && !faults.lives_at(step)
+            && !faults.lives_at(step.name())
         {
             self.kill();
         }

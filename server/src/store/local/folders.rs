@@ -15,6 +15,7 @@ use super::disk::Open;
 use super::failure::about;
 use super::home::Home;
 use super::intent::Intent;
+use super::step::Step;
 use crate::quota::Charge;
 use crate::store::{Changed, Result, Situation};
 
@@ -89,7 +90,7 @@ impl Inner {
             effect.came.entries += 1;
             folder = below;
             meta = Some(found);
-            self.step("folder made")?;
+            self.step(Step::FolderMade)?;
         }
         Ok((folder, meta))
     }

@@ -45,6 +45,7 @@ mod setting;
 mod slots;
 mod staging;
 mod status;
+mod step;
 mod target;
 mod uploads;
 mod verbs;
@@ -74,6 +75,7 @@ use self::purging::Purges;
 pub(crate) use self::slots::LOADED_UPLOADS;
 use self::slots::{Slot, SlotKey, Uploads};
 use self::staging::Sweeps;
+pub use self::step::Step;
 use self::uploads::Upload;
 use super::{AccountId, Result, Situation, StoreError};
 
@@ -99,6 +101,8 @@ pub struct LocalOptions {
     pub disk_floor: u64,
     /// After so long without a byte an upload is given up.
     pub upload_expiry: Duration,
+    /// How often idle uploads and old answers are looked for.
+    pub expire_every: Duration,
     /// Most unfinished uploads of one account.
     pub max_uploads: u64,
     /// Most jobs on blocking threads at once.
@@ -115,6 +119,7 @@ impl Default for LocalOptions {
             durability: Durability::Full,
             disk_floor: 256 << 20,
             upload_expiry: Duration::from_hours(7 * 24),
+            expire_every: Duration::from_mins(1),
             max_uploads: 1000,
             jobs: 64,
             clock: Arc::new(|| std::time::SystemTime::now().into()),
@@ -128,8 +133,6 @@ const QUEUED_FLUSHES: usize = 64;
 /// Slices of long work (deleting trees, hashing staged blocks again) that run at once, beside the
 /// jobs of those who wait.
 const SLOW_JOBS: usize = 3;
-/// How often idle uploads and old answers are looked for.
-const EXPIRY_EVERY: Duration = Duration::from_mins(1);
 
 /// [`super::Store`] and [`super::Accounts`] on the server's own disk.
 pub struct LocalStore {

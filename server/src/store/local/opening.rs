@@ -15,6 +15,7 @@ use super::db::uploads::{Opening, UploadRow};
 use super::db::{ledger, uploads};
 use super::failure::{about, while_doing};
 use super::home::Home;
+use super::step::Step;
 use super::uploads::{Upload, blocks_of};
 use super::{staging, target};
 use crate::quota::{self, Charge};
@@ -83,7 +84,7 @@ impl Inner {
         row.id = self
             .db
             .write("opening an upload", move |connection| uploads::insert(connection, &opening))?;
-        self.step("upload written")?;
+        self.step(Step::UploadWritten)?;
         self.make_room_for_upload();
         let upload = match self.open_staging(&row) {
             Ok(upload) => upload,
@@ -95,7 +96,7 @@ impl Inner {
                 return Err(error);
             }
         };
-        self.step("staging made")?;
+        self.step(Step::StagingMade)?;
         let opened = self.opened(&upload, row.epoch);
         self.uploads.slot(row.slot_key()).set(Some(upload));
         Ok(opened)
@@ -148,6 +149,7 @@ impl Inner {
     /// Takes over an upload that is there. The caller has its slot's turn.
     pub(super) fn resume(&self, row: &UploadRow, upload: &Arc<Upload>) -> Result<Opened> {
         let epoch = self.take_over(upload, row)?;
+        self.step(Step::UploadResumed)?;
         upload.note_touch(self.now_seconds());
         Ok(self.opened(upload, epoch))
     }

@@ -20,6 +20,7 @@ use super::folders::Making;
 use super::home::{Home, Place};
 use super::intent::Publish;
 use super::staging;
+use super::step::Step;
 use crate::quota::Charge;
 use crate::store::{Result, Situation, StoreError};
 
@@ -83,7 +84,7 @@ impl Inner {
             let error = about(path, "flushing a folder")(error);
             return Err(Failure::after(self.swap_out(&staged, &place, path), error));
         }
-        self.step("folder flushed")?;
+        self.step(Step::FolderFlushed)?;
         effect.published(publish);
         Ok(Answer::Changed(meta.attributes()))
     }
@@ -139,7 +140,7 @@ impl Inner {
             }
             Some(_) => self.exchange_in(staged, place, path)?,
         }
-        self.step("renamed")?;
+        self.step(Step::Renamed)?;
         self.look_at_swapped(staged, place, path)
             .map_err(|error| Failure::after(self.swap_out(staged, place, path), error))
     }

@@ -30,6 +30,7 @@ use super::db::{intents, ledger};
 use super::disk::Open;
 use super::encoding::encode;
 use super::failure::{if_there, while_doing};
+use super::step::Step;
 use crate::quota::Charge;
 use crate::store::{AccountId, Removed, Result, StoreError};
 
@@ -89,7 +90,7 @@ impl Inner {
         // Without it another hand was quicker.
         if let Some(root) = if_there(root).map_err(&failed)? {
             self.unlink_batch(&root, &purge.batch).map_err(&failed)?;
-            self.step("batch unlinked")?;
+            self.step(Step::BatchUnlinked)?;
             next = self.next_batch(&root, &mut purge.next).map_err(&failed)?;
         }
         let done = std::mem::replace(&mut purge.batch, next);
@@ -98,7 +99,7 @@ impl Inner {
             let went = done.iter().map(|doomed| doomed.gone).collect();
             let effect = Effect { went, ..Effect::default() };
             self.settle(request, id, effect, Some(&Answer::Removed(purge.removed)))?;
-            self.step("settled")?;
+            self.step(Step::Settled)?;
             self.sweep(purge.staged);
             return Ok(true);
         }
@@ -107,7 +108,7 @@ impl Inner {
             credit(connection, account, &done)?;
             intents::update(connection, id, &body)
         })?;
-        self.step("batch written down")?;
+        self.step(Step::BatchWrittenDown)?;
         Ok(false)
     }
 
@@ -268,6 +269,7 @@ impl Inner {
             let gone = self
                 .delete_some(&name, &mut folders)
                 .map_err(while_doing("deleting what is no longer needed in staging"))?;
+            self.step(Step::Swept)?;
             if !gone {
                 open.push(name);
             }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sampan_protocol::UploadId;
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::Inner;
 use super::change::Answer;
 use super::db::answers::{self, Request};
 use super::db::intents;
@@ -16,8 +17,8 @@ use super::db::uploads::{self, Idle};
 use super::encoding::decode;
 use super::intent::Intent;
 use super::slots::Slot;
+use super::step::Step;
 use super::uploads::Upload;
-use super::{EXPIRY_EVERY, Inner};
 use crate::store::{AccountId, Removed, Result, StoreError};
 
 /// How a purge ended: nothing yet, done, or why not.
@@ -170,7 +171,7 @@ impl Inner {
     /// Gives idle uploads up, and forgets old answers.
     pub(super) async fn expire(self: Arc<Self>) {
         loop {
-            tokio::time::sleep(EXPIRY_EVERY).await;
+            tokio::time::sleep(self.options.expire_every).await;
             // One that failed is tried again.
             self.purges.wake.notify_one();
             if let Err(error) = self.expire_now().await {
@@ -226,6 +227,7 @@ impl Inner {
             });
         if is_idle {
             tracing::info!(account = account.0, upload = %id, "an idle upload is given up");
+            self.step(Step::UploadExpired)?;
         }
         Ok(is_idle)
     }

@@ -19,6 +19,7 @@ use super::encoding::decode;
 use super::failure::while_doing;
 use super::home::Home;
 use super::intent::Intent;
+use super::step::Step;
 use crate::store::{Result, StoreError};
 
 /// The setting that says whether the last stop was clean: empty, or the boot in which it was.
@@ -93,6 +94,7 @@ impl Inner {
 
     fn settle_one(&self, home: &Home, stored: &Stored) -> Result<()> {
         let (request, id) = (&stored.request, stored.id);
+        self.step(Step::IntentFound)?;
         match decode(&stored.body)? {
             Intent::Purge(_) => Ok(()),
             Intent::RemoveTree(take) => match self.take_tree(home, &take) {
@@ -114,7 +116,7 @@ impl Inner {
                     // Not now; the intent stays.
                     Err(failure) => return Err(failure.error),
                 };
-                self.step("steps done")?;
+                self.step(Step::StepsDone)?;
                 let upload = effect.upload;
                 self.settle(request, id, effect, answer.as_ref())?;
                 if let Some(upload) = upload {

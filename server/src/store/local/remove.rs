@@ -22,6 +22,7 @@ use super::home::Home;
 use super::intent::{Intent, Take};
 use super::purge::Purge;
 use super::staging;
+use super::step::Step;
 use crate::quota::Charge;
 use crate::store::{Removed, Result, Situation};
 
@@ -117,7 +118,7 @@ impl Inner {
         let id = self.db.write("writing an intent", move |connection| {
             intents::insert(connection, &written, &body, Charge::NONE)
         })?;
-        self.step("intent written")?;
+        self.step(Step::IntentWritten)?;
         match self.take_tree(home, take) {
             Ok(()) => {}
             Err(Failure { error, left }) => {
@@ -144,7 +145,7 @@ impl Inner {
         self.db.write("updating an intent", move |connection| {
             intents::update(connection, id, &body)
         })?;
-        self.step("tree taken")
+        self.step(Step::TreeTaken)
     }
 
     /// Moves a tree into its folder in staging, unless it is there already.
@@ -173,7 +174,7 @@ impl Inner {
         {
             self.disk.rename(place.at(), staged).map_err(&failed)?;
         }
-        self.step("renamed")?;
+        self.step(Step::Renamed)?;
         let finish = || {
             match if_there(self.disk.stat(staged.0, staged.1)).map_err(&failed)? {
                 None => return Err(Situation::NotFound.about(&take.path)),
@@ -189,7 +190,7 @@ impl Inner {
             let undone = if_there(back).and_then(|_| self.disk.flush_folder(&place.folder));
             return Err(Failure::after(undone.map_err(&failed), error));
         }
-        Ok(self.step("folder flushed")?)
+        Ok(self.step(Step::FolderFlushed)?)
     }
 
     pub(super) fn carry_remove_folder(
@@ -207,11 +208,11 @@ impl Inner {
             }
             self.disk.remove_folder(&place.folder, place.name).map_err(&failed)?;
         }
-        self.step("removed")?;
+        self.step(Step::Removed)?;
         if let Err(error) = self.disk.flush_folder(&place.folder) {
             return Err(Failure { error: failed(error), left: true });
         }
-        self.step("folder flushed")?;
+        self.step(Step::FolderFlushed)?;
         effect.went.push(Gone { inode: None, bytes: 0, entries: 1 });
         Ok(Answer::Removed(Removed { entries: 1, bytes: 0 }))
     }

@@ -15,6 +15,7 @@ use super::change::{Answer, Carried, Effect, Failure, request};
 use super::failure::{about, if_there, while_doing};
 use super::home::{Home, Place};
 use super::intent::{Intent, Move};
+use super::step::Step;
 use super::{staging, target};
 use crate::quota::Charge;
 use crate::store::{Changed, Rename, Result, Situation, Target};
@@ -97,13 +98,13 @@ impl Inner {
                 Some(_) => self.disk.exchange(source.at(), dest.at()).map_err(&failed)?,
             }
         }
-        self.step("renamed")?;
+        self.step(Step::Renamed)?;
         let mut displaced = false;
         let meta = self.finish_rename(rename, &source, &dest, &mut displaced).map_err(|error| {
             let undone = self.undo_rename(rename, &source, &dest, displaced);
             Failure::after(undone.map_err(&failed), error)
         })?;
-        self.step("folder flushed")?;
+        self.step(Step::FolderFlushed)?;
         effect.went.extend(replaces.as_ref().map(FileId::gone));
         Ok(Answer::Changed(meta.attributes()))
     }
@@ -133,7 +134,7 @@ impl Inner {
                 None => {}
             }
             *displaced = true;
-            self.step("displaced")?;
+            self.step(Step::Displaced)?;
         }
         let meta = self.disk.stat(&dest.folder, dest.name).map_err(&failed)?;
         self.disk

@@ -12,6 +12,7 @@ use super::disk::Open;
 use super::encoding::encode;
 use super::failure::about;
 use super::home::Home;
+use super::step::Step;
 use crate::store::{Changed, Result, Situation};
 
 impl Inner {
@@ -46,7 +47,7 @@ impl Inner {
                 self.disk.set_mtime(&file, mtime).map_err(&failed)?;
             }
             self.disk.flush_file(&file).map_err(&failed)?;
-            self.step("attributes set")?;
+            self.step(Step::AttributesSet)?;
             let meta = self.disk.stat_open(&file).map_err(&failed)?;
             let answer = Answer::Changed(meta.attributes());
             let (kept, encoded, now) = (request, encode(&answer), self.now_seconds());

@@ -18,6 +18,7 @@ use super::failure::{if_there, while_doing};
 use super::journal::Journal;
 use super::slots::SlotKey;
 use super::staging;
+use super::step::Step;
 use crate::store::{AccountId, Result, Situation, StoreError};
 use crate::upload::{Phase, UploadState};
 
@@ -186,12 +187,12 @@ impl Inner {
     pub(super) fn lose_staging(&self, upload: &Upload) -> Result<()> {
         upload.lost.store(true, Ordering::Relaxed);
         upload.lock().state.set_phase(Phase::Gone);
-        self.step("flush failed")?;
+        self.step(Step::FlushFailed)?;
         let ((account, id), generation) = (upload.slot_key(), upload.generation);
         self.db.write("giving staged bytes up", move |connection| {
             uploads::lose_staging(connection, account, id, generation)
         })?;
-        self.step("staging given up")?;
+        self.step(Step::StagingGivenUp)?;
         self.uploads.forget(upload.slot_key());
         self.delete_swept(&upload.staging());
         Ok(())

@@ -17,6 +17,7 @@ use super::disk::Open;
 use super::failure::{if_there, while_doing};
 use super::home::Home;
 use super::staging;
+use super::step::Step;
 use super::uploads::{Live, Upload};
 use crate::store::{Piece, Result, Situation};
 use crate::upload::Phase;
@@ -51,7 +52,9 @@ impl Inner {
         // The hash while the bytes are warm, then the disk.
         let hashed = taken.hasher.update(&piece.bytes);
         let offset = piece.block * BLOCK_BYTES + u64::from(piece.offset);
-        let written = noted.and_then(|()| self.disk.write_at(&upload.data, &piece.bytes, offset));
+        let written = noted
+            .and_then(|()| self.disk.write_at(&upload.data, &piece.bytes, offset))
+            .and_then(|()| self.disk.step(Step::PieceWritten));
 
         let mut live = upload.lock();
         let finished = match (written, hashed) {
@@ -72,6 +75,7 @@ impl Inner {
                 return Err(Situation::BlockRefused.into());
             }
             live.journal.staged(&self.disk, piece.block, &hash).map_err(&failed)?;
+            self.step(Step::BlockJournalled)?;
             live.state.stage(piece.block, hash);
             if live.journal.is_overgrown(upload.blocks()?.count()) {
                 self.compact_journal(upload, &mut live).map_err(failed)?;

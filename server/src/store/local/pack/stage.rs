@@ -17,6 +17,7 @@ use super::super::disk::Open;
 use super::super::encoding::encode;
 use super::super::failure::while_doing;
 use super::super::staging;
+use super::super::step::Step;
 use crate::store::{AccountId, PackContent, PackItem, Result, Situation, Target};
 
 /// The digest of a pack, which is known only at its end.
@@ -212,6 +213,7 @@ impl StagedPack {
                 }
             };
             self.members.push(StagedMember { path, content });
+            self.inner.step(Step::PackMemberStaged)?;
         }
         Ok(())
     }

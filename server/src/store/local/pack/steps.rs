@@ -18,6 +18,7 @@ use super::super::failure::{about, if_there, while_doing};
 use super::super::home::{Home, Place, joined};
 use super::super::intent::Intent;
 use super::super::publish::Staged;
+use super::super::step::Step;
 use super::plan::{PackStep, PackStepKind, PackSteps};
 use super::stage::StagedPack;
 use crate::quota::Charge;
@@ -117,7 +118,7 @@ impl Inner {
             match self.take_step(&mut folders, staged_in.as_ref(), step) {
                 Ok(attributes) => {
                     taken.push(Taken { step, attributes });
-                    self.step("pack member published")?;
+                    self.step(Step::PackMemberPublished)?;
                 }
                 Err(Failure { error: StoreError::Refused { situation, path }, left: false }) => {
                     if let Some(index) = step.index {
@@ -138,12 +139,12 @@ impl Inner {
                 }
             }
         }
-        self.step("pack published")?;
+        self.step(Step::PackPublished)?;
         if let Err(error) = folders.flush() {
             let error = while_doing("flushing a pack's folders")(error);
             return Err(self.undo_pack(&folders, staged_in.as_ref(), &taken, effect, error));
         }
-        self.step("folders flushed")?;
+        self.step(Step::FoldersFlushed)?;
         for Taken { step, attributes } in taken {
             effect.count(step);
             let Some(index) = step.index else { continue };

@@ -14,6 +14,7 @@ use crate::store::local::Inner;
 use crate::store::local::change::Member;
 use crate::store::local::db::answers;
 use crate::store::local::home::Home;
+use crate::store::local::step::Step;
 use crate::store::{AccountId, PackContent, PackItem, Result, Situation, StoreError};
 
 /// Members of a pack, or bytes, that are staged in one job.
@@ -98,9 +99,11 @@ impl Inner {
                 })
                 .await?;
         }
+        let inner = self.clone();
         let pack = self
             .job(move || {
                 pack.flush()?;
+                inner.step(Step::PackFlushed)?;
                 Ok(pack)
             })
             .await?;
