@@ -19,5 +19,6 @@ pub mod place;
 pub mod remote;
 pub mod runtime;
 pub mod state;
+pub mod step;
 pub mod transfer;
 pub mod ui;

@@ -23,6 +23,7 @@ use sampan_protocol::UploadKey;
 use super::{State, make_private_folder, own_file};
 use crate::address::Account;
 use crate::failure::{Failure, Situation};
+use crate::step::{self, Step};
 
 /// What a journal belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +137,7 @@ impl Journal {
                 break file;
             }
         };
+        step::at(Step::JournalMade);
         let mut content = Vec::new();
         file.read_to_end(&mut content).map_err(failed)?;
         let left = read_header(&content).map(|(_, seed)| seed);
@@ -146,6 +148,7 @@ impl Journal {
         file.write_all_at(header.as_bytes(), 0).map_err(failed)?;
         file.set_len(valid as u64).map_err(failed)?;
         file.sync_all().map_err(failed)?;
+        step::at(Step::JournalOpened);
         let (length, keeps_batches) = (valid as u64, key.keeps_batches);
         let on_disk = Some(OnDisk { path, file, length, keeps_batches, open });
         Ok(Self { seed, continued, on_disk })
@@ -202,13 +205,16 @@ impl Journal {
         }
         disk.length += record.len() as u64;
         apply(&mut disk.open, batch, kind, content);
+        step::at(if kind == BEGUN { Step::BatchWritten } else { Step::BatchFinished });
         Ok(())
     }
 
     /// Removes it: nothing is left to be finished.
     pub fn remove(self) -> Result<(), Failure> {
         let Some(disk) = self.on_disk else { return Ok(()) };
-        fs::remove_file(&disk.path).map_err(|error| own_file(&disk.path, &error))
+        fs::remove_file(&disk.path).map_err(|error| own_file(&disk.path, &error))?;
+        step::at(Step::JournalRemoved);
+        Ok(())
     }
 }
 

@@ -26,6 +26,7 @@ use super::staged::{Staged, create_staging};
 use super::{Condition, TargetRoot, in_the_way, set_attributes, unlink_staging};
 use crate::failure::{Failure, Situation};
 use crate::place::shown;
+use crate::step::{self, Step};
 
 /// So many files are flushed one by one; more by flushing their disk.
 const FLUSHED_SINGLY: usize = 4;
@@ -116,6 +117,7 @@ impl Group {
         };
         let stands_for_disk = !self.members.iter().any(|member| member.device == device);
         let is_kept = self.flush && (stands_for_disk || self.len() < FLUSHED_SINGLY);
+        step::at(Step::MemberStaged);
         let held = Held::Whole { at: whole.at.clone(), file: is_kept.then_some(file) };
         let (staging, condition) = (whole.staging.clone(), whole.condition);
         self.members.push(Member { held, staging, identity, device, condition });
@@ -163,6 +165,7 @@ impl Group {
         if let Err(error) = self.flush_members(&members) {
             return members.iter().map(|member| Err(self.fail(member, error))).collect();
         }
+        step::at(Step::FilesFlushed);
         let mut folders = Vec::new();
         let mut answers: Vec<_> =
             members.iter().map(|member| self.give_name(member, &mut folders)).collect();
@@ -174,6 +177,7 @@ impl Group {
                 }
             }
         }
+        step::at(Step::TargetFolderFlushed);
         answers
     }
 
@@ -272,6 +276,7 @@ impl Group {
             Condition::Replaces(victim) => rename_over(&folder, staging, &name, victim),
         };
         let Err(why) = published else {
+            step::at(Step::TargetRenamed);
             let parent = member.parent();
             if folders.last() != Some(&parent) {
                 folders.push(parent);

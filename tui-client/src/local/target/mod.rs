@@ -29,6 +29,7 @@ use super::failed::{about, failed, failed_naming};
 use super::folder::Folder;
 use super::staging_name::StagingName;
 use crate::failure::{Failure, Side, Situation};
+use crate::step::{self, Step};
 
 use self::durable::Durable;
 #[cfg(test)]
@@ -141,6 +142,7 @@ impl TargetRoot {
         let (folder, name) = self.folder.parent_of(at).map_err(in_the_way)?;
         match folder.disk().make_folder(&folder, name.as_bytes(), Mode::RWXU) {
             Ok(()) => {
+                step::at(Step::FolderMade);
                 self.durable.forget(at);
                 Ok(Made::New)
             }

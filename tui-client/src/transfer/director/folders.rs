@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 
 use crate::failure::Failure;
 use crate::local::TargetRoot;
+use crate::step::{self, Step};
 use crate::transfer::event::Outcome;
 use crate::transfer::item::{FolderPlan, FolderTarget, LocalPlace};
 use crate::transfer::job::{Context, blocking};
@@ -43,6 +44,7 @@ async fn finish_remote(context: &Arc<Context>, folders: Vec<FolderPlan>) -> Vec<
         };
         let (mode, mtime) = (folder.source.mode, folder.source.mtime);
         let set = context.remote.set_attributes(path, Some(mode), Some(mtime)).await;
+        step::at(Step::FolderFinished);
         end(folder, set.map(|_| ()))
     };
     futures_util::stream::iter(folders).map(finish).buffered(AT_ONCE).collect().await
@@ -71,7 +73,9 @@ fn finish_places(
         .map(|folder| match &folder.target {
             FolderTarget::Local(LocalPlace { root, at }) => {
                 last = Some(root);
-                root.finish_folder(at, folder.source.mode, folder.source.mtime)
+                let finished = root.finish_folder(at, folder.source.mode, folder.source.mtime);
+                step::at(Step::LocalFolderFinished);
+                finished
             }
             FolderTarget::Remote(_) => unreachable!("a batch has one direction"),
         })

@@ -21,6 +21,7 @@ use crate::failure::{Failure, Side, Situation};
 use crate::local::{Condition, Group, Identity, NewFile, Staged, StagingName, free_name};
 use crate::place::{Location, shown};
 use crate::remote::{CallError, Session, persist_on};
+use crate::step::{self, Step};
 use crate::transfer::decide::Replace;
 use crate::transfer::event::{Outcome, Phase};
 use crate::transfer::item::{Ends, FilePlan, LocalPlace, Settled};
@@ -119,6 +120,7 @@ impl Download<'_> {
         };
         let blocks = Blocks::of(self.source.size).map_err(|error| wrong(error.to_string()))?;
         let (staged, resumes) = self.stage().await.map_err(Setback::Failed)?;
+        step::at(Step::DownloadStaged);
         let staged = Arc::new(staged);
         let ours = if resumes {
             self.control.gauge.phase(Phase::Verifying);

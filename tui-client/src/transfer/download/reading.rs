@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::failure::{Failure, Side, Situation};
 use crate::local::Staged;
 use crate::remote::{Answers, CallError, Session, persist_on};
+use crate::step::{self, Step};
 use crate::transfer::event::Phase;
 use crate::transfer::job::{Context, Control, joined};
 
@@ -389,6 +390,7 @@ fn write(staged: &Staged, blocks: Blocks, whole: &WholeBlock) -> Result<Written,
         at += piece.len() as u64;
         bytes += piece.len() as u64;
     }
+    step::at(Step::BlockWritten);
     let hash = hasher.finish().map_err(|error| wrong(&error))?;
     if hash != whole.hash {
         return Ok(Written::Damaged);

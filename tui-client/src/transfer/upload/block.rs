@@ -18,6 +18,7 @@ use sampan_protocol::{BlockHash, ErrorCode};
 use crate::failure::{Failure, Situation};
 use crate::local::Source;
 use crate::remote::{Answers, CallError, Session};
+use crate::step::{self, Step};
 use crate::transfer::job::{Context, Control, blocking};
 
 /// Blocks that are read and hashed ahead of the connection.
@@ -220,6 +221,7 @@ impl Sending<'_> {
         if !self.rows.note_theirs(block, written.hash) {
             return Err(Setback::Disagreement);
         }
+        step::at(Step::BlockAcknowledged);
         self.control.gauge.add_acknowledged(length);
         Ok(())
     }

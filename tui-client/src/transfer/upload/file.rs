@@ -27,6 +27,7 @@ use crate::failure::{Failure, Side, Situation};
 use crate::local::{Source, numbered};
 use crate::place::{Location, shown};
 use crate::remote::{CallError, persist_on};
+use crate::step::{self, Step};
 use crate::transfer::decide::Replace;
 use crate::transfer::event::{Outcome, Phase};
 use crate::transfer::item::{Ends, FilePlan, LocalSource, Settled};
@@ -126,6 +127,7 @@ impl Upload<'_> {
         let mut disagreements = 0;
         loop {
             let opened = self.open(source.attributes()).await?;
+            step::at(Step::UploadOpened);
             let theirs = self.their_row(&opened, blocks).await?;
             self.control.gauge.begin(bytes_of(blocks, &theirs));
             let resumes = theirs.iter().any(Option::is_some);
@@ -282,11 +284,13 @@ impl Upload<'_> {
             Err(failure) => return Err(Setback::Failed(failure)),
         }
         self.control.gauge.phase(Phase::Committing);
+        step::at(Step::UploadSent);
         let (upload, epoch) = (opened.upload, opened.epoch);
         let committed =
             self.context.remote.change(|change| CommitUpload { change, upload, epoch, root }).await;
         match committed {
             Ok(committed) => {
+                step::at(Step::UploadCommitted);
                 self.match_attributes(source, &committed).await.map_err(Setback::Failed)?;
                 Ok(root)
             }

@@ -14,6 +14,7 @@ use sampan_protocol::{Attributes, ChangeKey, Root};
 
 use crate::failure::{Failure, Side, Situation};
 use crate::remote::{CallError, Session, persist, refused};
+use crate::step::{self, Step};
 use crate::transfer::event::{Outcome, Phase};
 use crate::transfer::item::{Ends, FilePlan, FolderPlan, FolderTarget, LocalSource, Settled};
 use crate::transfer::job::{Context, Control, blocking};
@@ -80,7 +81,10 @@ pub(in crate::transfer) async fn upload_pack(
     };
     let answered = persist(|| context.session(lane), send).await;
     match answered {
-        Ok(results) => report.take_results(context, control, sent, results),
+        Ok(results) => {
+            step::at(Step::PackAnswered);
+            report.take_results(context, control, sent, results);
+        }
         Err(error) => report.take_error(context, sent, &error),
     }
     report
@@ -269,6 +273,7 @@ async fn send(
         control.gauge.add_moved(frame.body.len() as u64);
     }
     control.gauge.phase(Phase::Committing);
+    step::at(Step::PackSent);
     let mut answers = call.answers();
     let mut results = Vec::new();
     while let Some((answer, _)) = answers.next().await? {
