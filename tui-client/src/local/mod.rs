@@ -37,7 +37,7 @@ pub use disk::{Call, Disk, Faults};
 pub use failed::{failed, situation};
 pub use folder::Folder;
 pub use listing::{Listing, Page, Unreadable, look, look_on, look_through, look_through_on};
-pub use numbered::{free_name, numbered};
+pub use numbered::numbered;
 pub use source::Source;
 pub use space::space;
 pub use staging_name::StagingName;

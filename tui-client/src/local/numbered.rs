@@ -8,21 +8,6 @@ use sampan_protocol::limits::MAX_NAME_BYTES;
 /// An extension longer than this is taken for a part of the name.
 const MAX_EXTENSION_BYTES: usize = 32;
 
-/// The first of `NAME (2).EXT`, `NAME (3).EXT` … that is not taken.
-pub fn free_name<E>(
-    name: &Name,
-    mut is_taken: impl FnMut(&Name) -> Result<bool, E>,
-) -> Result<Name, E> {
-    let mut number = 2;
-    loop {
-        let candidate = numbered(name, number);
-        if !is_taken(&candidate)? {
-            return Ok(candidate);
-        }
-        number += 1;
-    }
-}
-
 /// `NAME (number).EXT`. A name that would be too long loses the end of NAME, whole characters where
 /// it is text.
 pub fn numbered(name: &Name, number: u64) -> Name {
@@ -92,15 +77,6 @@ mod tests {
         assert_eq!(broken.len(), 255);
         let all_extension = second(&[b"a.", &[b'b'; 253][..]].concat());
         assert_eq!(all_extension.len(), 255);
-    }
-
-    #[test]
-    fn the_first_free_number_is_taken() {
-        let name = Name::new(b"a.txt").unwrap();
-        let taken = [&b"a (2).txt"[..], b"a (3).txt"];
-        let free = free_name(&name, |name| Ok::<_, ()>(taken.contains(&name.as_bytes())));
-        assert_eq!(free.unwrap().as_bytes(), b"a (4).txt");
-        assert_eq!(free_name(&name, |_| Err("disk")), Err("disk"));
     }
 
     proptest::proptest! {

@@ -8,6 +8,7 @@
 //! Invariant: nothing here knows a screen or a command line. What is interrupted at any point is
 //! gone on with by whoever opens the same journal and submits the same batch.
 
+mod beside;
 mod command;
 mod decide;
 mod director;

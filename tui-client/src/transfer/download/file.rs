@@ -18,10 +18,11 @@ use tokio_util::task::TaskTracker;
 
 use super::reading::{Left, Receiving, Row, Setback, request_blocks, source_changed};
 use crate::failure::{Failure, Side, Situation};
-use crate::local::{Condition, Group, Identity, NewFile, Staged, StagingName, free_name};
+use crate::local::{Condition, Group, Identity, NewFile, Staged, StagingName};
 use crate::place::{Location, shown};
 use crate::remote::{CallError, Session, persist_on};
 use crate::step::{self, Step};
+use crate::transfer::beside::{Beside, beside_local};
 use crate::transfer::decide::Replace;
 use crate::transfer::event::{Outcome, Phase};
 use crate::transfer::item::{Ends, FilePlan, LocalPlace, Settled};
@@ -59,7 +60,8 @@ pub(in crate::transfer) async fn download_file(
         flush,
     };
     let outcome = match download.run().await {
-        Ok(root) => Outcome::Done { moved: control.gauge.moved(), root: Some(root) },
+        Ok(Some(root)) => Outcome::Done { moved: control.gauge.moved(), root: Some(root) },
+        Ok(None) => Outcome::Unchanged,
         Err(failure) => Outcome::Failed(failure),
     };
     Settled {
@@ -82,13 +84,20 @@ struct Download<'a> {
 }
 
 impl Download<'_> {
-    async fn run(&mut self) -> Result<Root, Failure> {
+    /// The root of what is across now; `None` if it was there already.
+    async fn run(&mut self) -> Result<Option<Root>, Failure> {
         if *self.replace == Replace::KeepBoth {
-            self.to = free_local_place(self.to.clone()).await?;
+            match beside_local(self.context, self.from, &self.source, &self.to).await? {
+                Beside::Free(to) => self.to = to,
+                Beside::There(to) => {
+                    self.to = to;
+                    return Ok(None);
+                }
+            }
         }
         for _ in 0..SOURCE_TRIES {
             match self.carry().await {
-                Ok(root) => return Ok(root),
+                Ok(root) => return Ok(Some(root)),
                 Err(Setback::Failed(failure)) => {
                     self.discard_if_useless(&failure).await;
                     return Err(failure);
@@ -361,21 +370,6 @@ pub(super) fn make_folders(to: &LocalPlace, parent: Option<RemotePath>) -> Resul
         to.root.make_folder(&above)?;
     }
     Ok(())
-}
-
-/// The first name like it that nothing has.
-pub(super) async fn free_local_place(taken: LocalPlace) -> Result<LocalPlace, Failure> {
-    blocking(move || {
-        let invalid = || Failure::new(Situation::InvalidTarget, shown(&taken.path()));
-        let (folder, name) = taken.at.split().ok_or_else(invalid)?;
-        let name = free_name(&name, |candidate| {
-            let at = folder.join(candidate).map_err(|_| invalid())?;
-            taken.root.look(&at).map(|look| look.is_some())
-        })?;
-        let at = folder.join(&name).map_err(|_| invalid())?;
-        Ok(LocalPlace { root: taken.root.clone(), at })
-    })
-    .await
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::transfer::item::{Ends, LocalSource};
 use crate::transfer::job::{Context, blocking};
 
 /// Whether source and target have one root. Both sides hash at once.
-pub(super) async fn is_equal(context: &Context, ends: &Ends) -> Result<bool, Failure> {
+pub(in crate::transfer) async fn is_equal(context: &Context, ends: &Ends) -> Result<bool, Failure> {
     let (local, remote): (LocalSource, &RemotePath) = match ends {
         Ends::Up { from, to } => (from.clone(), to),
         Ends::Down { from, to, .. } => (to.as_source(), from),

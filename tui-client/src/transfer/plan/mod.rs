@@ -15,6 +15,7 @@ use std::sync::Arc;
 use sampan_protocol::Attributes;
 use tokio::sync::mpsc;
 
+pub(super) use self::compare::is_equal;
 use super::command::{Batch, BatchId, Options, Route};
 use super::decide::{Decision, Policy, Replace, conflict, decide};
 use super::download::discard;
@@ -188,7 +189,7 @@ impl Planner {
         if decision == Decision::Compare
             && let Some(target) = attributes
         {
-            decision = match compare::is_equal(&self.context, &ends).await {
+            decision = match is_equal(&self.context, &ends).await {
                 Ok(true) => Decision::Unchanged,
                 Ok(false) => conflict(policy, &source, target),
                 Err(failure) => return self.fail(ends.from(), ends.to(), failure).await,

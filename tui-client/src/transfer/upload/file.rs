@@ -24,10 +24,11 @@ use sampan_protocol::{Attributes, BlockHash, ErrorCode, RemotePath, Root, Upload
 
 use super::block::{Rows, Sending, Setback};
 use crate::failure::{Failure, Side, Situation};
-use crate::local::{Source, numbered};
+use crate::local::Source;
 use crate::place::{Location, shown};
 use crate::remote::{CallError, persist_on};
 use crate::step::{self, Step};
+use crate::transfer::beside::{Beside, beside_remote};
 use crate::transfer::decide::Replace;
 use crate::transfer::event::{Outcome, Phase};
 use crate::transfer::item::{Ends, FilePlan, LocalSource, Settled};
@@ -37,8 +38,6 @@ use crate::transfer::job::{Context, Control, blocking};
 const SOURCE_TRIES: u32 = 3;
 /// How often the two sides may disagree about what is across.
 const DISAGREEMENTS: u32 = 3;
-/// How many names are tried to keep both files.
-const NAME_TRIES: u64 = 10_000;
 
 /// Carries one file up.
 pub(in crate::transfer) async fn upload_file(
@@ -58,7 +57,8 @@ pub(in crate::transfer) async fn upload_file(
         source: plan.source.clone(),
     };
     let outcome = match upload.run().await {
-        Ok(root) => Outcome::Done { moved: control.gauge.moved(), root: Some(root) },
+        Ok(Some(root)) => Outcome::Done { moved: control.gauge.moved(), root: Some(root) },
+        Ok(None) => Outcome::Unchanged,
         Err(failure) => Outcome::Failed(failure),
     };
     Settled {
@@ -79,9 +79,16 @@ struct Upload<'a> {
 }
 
 impl Upload<'_> {
-    async fn run(&mut self) -> Result<Root, Failure> {
+    /// The root of what is across now; `None` if it was there already.
+    async fn run(&mut self) -> Result<Option<Root>, Failure> {
         if *self.replace == Replace::KeepBoth {
-            self.to = free_remote_name(self.context, &self.to).await?;
+            match beside_remote(self.context, self.from, &self.source, &self.to).await? {
+                Beside::Free(to) => self.to = to,
+                Beside::There(to) => {
+                    self.to = to;
+                    return Ok(None);
+                }
+            }
         }
         for _ in 0..SOURCE_TRIES {
             let from = self.from.clone();
@@ -95,7 +102,7 @@ impl Upload<'_> {
             };
             self.source = source.attributes();
             match self.carry(&source).await {
-                Ok(root) => return Ok(root),
+                Ok(root) => return Ok(Some(root)),
                 Err(Setback::SourceChanged) => {}
                 Err(Setback::Failed(failure)) => {
                     self.give_up_if_useless(&failure).await;
@@ -383,21 +390,4 @@ async fn find_upload(context: &Context, key: UploadKey) -> Result<Option<UploadI
 fn bytes_of(blocks: Blocks, row: &[Option<BlockHash>]) -> u64 {
     let there = row.iter().enumerate().filter(|(_, hash)| hash.is_some());
     there.filter_map(|(block, _)| blocks.length_of(BlockIndex(block as u64))).sum()
-}
-
-/// The first name like `taken` that nothing has: `NAME (2).EXT` and so on.
-pub(in crate::transfer) async fn free_remote_name(
-    context: &Context,
-    taken: &RemotePath,
-) -> Result<RemotePath, Failure> {
-    let subject = || context.remote.show(taken);
-    let invalid = || Failure::new(Situation::InvalidTarget, subject());
-    let (folder, name) = taken.split().ok_or_else(invalid)?;
-    for number in 2..NAME_TRIES {
-        let candidate = folder.join(&numbered(&name, number)).map_err(|_| invalid())?;
-        if context.remote.stat_if_there(&candidate).await?.is_none() {
-            return Ok(candidate);
-        }
-    }
-    Err(Failure::new(Situation::Exists(Side::Remote), subject()))
 }

@@ -277,3 +277,40 @@ async fn a_file_that_grows_is_never_published_as_it_was() {
     rig.carry(up(&file, false, "", true), Options::default()).await.expect_done();
     assert_eq!(fs::read(rig.home().join("log")).unwrap(), fs::read(&file).unwrap());
 }
+
+/// Keeping both is finished by a repetition as all else is: what an earlier run put beside is found
+/// there, whether that run came to its end or not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_beside_is_kept_once_however_often_it_is_ordered() {
+    let rig = Rig::start().await;
+    let source = rig.local("tree");
+    let target = rig.local("down");
+    for (name, length) in [("a.txt", 10), ("big.bin", 300_000)] {
+        fs::write(source.join(name), noise(1, length)).unwrap();
+        fs::write(rig.home().join(name), b"old and other").unwrap();
+        fs::write(target.join(name), b"mine").unwrap();
+        let there = fs::read(rig.home().join(name)).unwrap();
+        let (stem, extension) = name.split_once('.').unwrap();
+        let second = format!("{stem} (2).{extension}");
+        for outcome in [None, Some(Outcome::Unchanged)] {
+            let file = source.join(name);
+            let told = rig.carry(up(&file, false, "", true), options(OnConflict::Rename)).await;
+            assert!(outcome.is_none() || told.outcome_of(name) == outcome.as_ref().unwrap());
+            let told = rig.carry(down(name, false, &target, true), options(OnConflict::Rename));
+            let told = told.await;
+            assert!(outcome.is_none() || told.outcome_of(name) == outcome.as_ref().unwrap());
+        }
+        assert_eq!(fs::read(rig.home().join(&second)).unwrap(), noise(1, length));
+        assert_eq!(fs::read(target.join(&second)).unwrap(), there);
+        // Other content of the same size and time is another file.
+        let time = fs::metadata(source.join(name)).unwrap().modified().unwrap();
+        let other = source.join(name);
+        fs::write(&other, noise(2, length)).unwrap();
+        fs::File::options().write(true).open(&other).unwrap().set_modified(time).unwrap();
+        rig.carry(up(&other, false, "", true), options(OnConflict::Rename)).await.expect_done();
+        let third = rig.home().join(format!("{stem} (3).{extension}"));
+        assert_eq!(fs::read(third).unwrap(), noise(2, length));
+    }
+    assert_eq!(fs::read_dir(&target).unwrap().count(), 4);
+    assert_eq!(fs::read_dir(rig.home()).unwrap().count(), 6);
+}

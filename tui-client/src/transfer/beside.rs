@@ -1,0 +1,78 @@
+//! Keeping both: which name a file gets beside one that is taken.
+//!
+//! A run that was cut short, or the same command given once more, finds its own copy there: it is
+//! there already, and is not kept a third time.
+//!
+//! Invariant: what counts as there already has the source's size, time and root.
+
+use sampan_protocol::{Attributes, EntryKind, RemotePath};
+
+use super::item::{Ends, LocalPlace, LocalSource};
+use super::job::{Context, blocking};
+use super::plan::is_equal;
+use crate::failure::{Failure, Side, Situation};
+use crate::local::numbered;
+use crate::place::shown;
+
+/// How many names are tried.
+const NAME_TRIES: u64 = 10_000;
+
+/// The first name like a taken one under which nothing else lies: `NAME (2).EXT` and so on.
+pub(super) enum Beside<P> {
+    /// Nothing has it.
+    Free(P),
+    /// The source lies there already.
+    There(P),
+}
+
+/// Where in the home.
+pub(super) async fn beside_remote(
+    context: &Context,
+    from: &LocalSource,
+    source: &Attributes,
+    taken: &RemotePath,
+) -> Result<Beside<RemotePath>, Failure> {
+    let subject = || context.remote.show(taken);
+    let invalid = || Failure::new(Situation::InvalidTarget, subject());
+    let (folder, name) = taken.split().ok_or_else(invalid)?;
+    for number in 2..NAME_TRIES {
+        let to = folder.join(&numbered(&name, number)).map_err(|_| invalid())?;
+        let Some(there) = context.remote.stat_if_there(&to).await? else {
+            return Ok(Beside::Free(to));
+        };
+        let ends = Ends::Up { from: from.clone(), to: to.clone() };
+        if may_be_equal(source, &there) && is_equal(context, &ends).await? {
+            return Ok(Beside::There(to));
+        }
+    }
+    Err(Failure::new(Situation::Exists(Side::Remote), subject()))
+}
+
+/// Where on this machine.
+pub(super) async fn beside_local(
+    context: &Context,
+    from: &RemotePath,
+    source: &Attributes,
+    taken: &LocalPlace,
+) -> Result<Beside<LocalPlace>, Failure> {
+    let invalid = || Failure::new(Situation::InvalidTarget, shown(&taken.path()));
+    let (folder, name) = taken.at.split().ok_or_else(invalid)?;
+    for number in 2..NAME_TRIES {
+        let at = folder.join(&numbered(&name, number)).map_err(|_| invalid())?;
+        let to = LocalPlace { root: taken.root.clone(), at };
+        let place = to.clone();
+        let Some(there) = blocking(move || place.root.look(&place.at)).await? else {
+            return Ok(Beside::Free(to));
+        };
+        let ends = Ends::Down { from: from.clone(), to: to.clone(), victim: None };
+        if may_be_equal(source, &there.attributes()) && is_equal(context, &ends).await? {
+            return Ok(Beside::There(to));
+        }
+    }
+    Err(Failure::new(Situation::Exists(Side::Local), shown(&taken.path())))
+}
+
+/// Whether it is worth reading both.
+fn may_be_equal(source: &Attributes, there: &Attributes) -> bool {
+    there.kind == EntryKind::File && there.size == source.size && there.mtime == source.mtime
+}
