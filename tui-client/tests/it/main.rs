@@ -11,6 +11,8 @@ mod engine;
 mod impostor;
 mod program;
 mod refusals;
+#[cfg(debug_assertions)]
+mod rounds;
 mod screen;
 mod server;
 mod system;

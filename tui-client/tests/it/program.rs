@@ -1,7 +1,7 @@
 //! Runs the real program, alone in a home of its own.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
@@ -9,6 +9,14 @@ use tempfile::TempDir;
 /// The program, with its own settings and without anybody to ask.
 pub(crate) struct Program {
     home: TempDir,
+}
+
+/// The real server's program. It lies beside the client.
+pub(crate) fn sampand() -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_sampan")).with_file_name("sampand");
+    let is_there = std::fs::metadata(&program).is_ok();
+    assert!(is_there, "there is no {}: build it by `cargo build --workspace`", program.display());
+    program
 }
 
 /// How a run ended.
@@ -21,7 +29,12 @@ pub(crate) struct Ended {
 
 impl Program {
     pub(crate) fn new() -> Self {
-        Self { home: TempDir::new().unwrap() }
+        Self::within(TempDir::new().unwrap())
+    }
+
+    /// With its settings in `home`.
+    pub(crate) fn within(home: TempDir) -> Self {
+        Self { home }
     }
 
     /// Its settings, pins and journals.

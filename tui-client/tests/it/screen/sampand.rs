@@ -1,11 +1,12 @@
 //! The real server program, which can be killed and started again.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
+
+use crate::program;
 
 pub(super) const USER: &str = "ada";
 pub(super) const PASSWORD: &str = "correct horse";
@@ -60,7 +61,7 @@ impl Sampand {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program());
+        let mut command = Command::new(program::sampand());
         command.args(arguments).arg("--data").arg(self.folder());
         for variable in ["SAMPAND_DATA", "SAMPAND_CONFIG", "NOTIFY_SOCKET"] {
             command.env_remove(variable);
@@ -73,12 +74,4 @@ impl Drop for Sampand {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// It lies beside the client.
-fn program() -> PathBuf {
-    let program = Path::new(env!("CARGO_BIN_EXE_sampan")).with_file_name("sampand");
-    let is_there = fs::metadata(&program).is_ok();
-    assert!(is_there, "there is no {}: build it by `cargo build --workspace`", program.display());
-    program
 }

@@ -1,0 +1,397 @@
+//! What a round does: what it starts from, what people order, what must be there in the end.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use sampan_client::step::Step as ClientStep;
+use sampan_protocol::Name;
+use sampan_server::store::local::Step as ServerStep;
+
+use super::checks::{self, Manifest, below, manifest, of_any_time};
+use super::dice::{self, Dice, Shape};
+use super::drive::Errand;
+use super::world::World;
+
+/// What is cut short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Operation {
+    PutTree,
+    PutOver,
+    PutBoth,
+    PutDeep,
+    GetTree,
+    GetOver,
+    Move,
+    MoveOver,
+    RemoveFile,
+    RemoveFolder,
+    RemoveTree,
+    MakeFolders,
+    Abort,
+    Expire,
+    Crowd,
+    Queue,
+}
+
+/// What a round starts from and has to come to.
+pub(super) struct Setting {
+    /// Ordered one after the other; those of one group at the same time.
+    pub(super) phases: Vec<Vec<Errand>>,
+    /// What lies where in the end.
+    pub(super) expected: Vec<(PathBuf, Manifest)>,
+}
+
+impl Operation {
+    pub(super) const ALL: [Self; 16] = [
+        Self::PutTree,
+        Self::PutOver,
+        Self::PutBoth,
+        Self::PutDeep,
+        Self::GetTree,
+        Self::GetOver,
+        Self::Move,
+        Self::MoveOver,
+        Self::RemoveFile,
+        Self::RemoveFolder,
+        Self::RemoveTree,
+        Self::MakeFolders,
+        Self::Abort,
+        Self::Expire,
+        Self::Crowd,
+        Self::Queue,
+    ];
+
+    /// The server's steps that it comes to, about in this order.
+    pub(super) fn server_steps(self) -> &'static [ServerStep] {
+        use ServerStep as S;
+        match self {
+            Self::PutTree | Self::PutOver => &[
+                S::UploadWritten,
+                S::StagingMade,
+                S::PieceWritten,
+                S::UploadResumed,
+                S::BlockJournalled,
+                S::PackMemberStaged,
+                S::PackFlushed,
+                S::IntentWritten,
+                S::IntentFound,
+                S::PackMemberPublished,
+                S::PackPublished,
+                S::FoldersFlushed,
+                S::FileFinished,
+                S::DataFlushed,
+                S::Renamed,
+                S::FolderFlushed,
+                S::StepsDone,
+                S::Settled,
+                S::AttributesSet,
+                S::Swept,
+            ],
+            Self::PutBoth => &[S::UploadWritten, S::PieceWritten, S::Renamed, S::Settled],
+            Self::PutDeep => &[S::IntentWritten, S::FolderMade, S::IntentFound, S::Settled],
+            Self::Move => {
+                &[S::IntentWritten, S::IntentFound, S::Renamed, S::FolderFlushed, S::StepsDone]
+            }
+            Self::MoveOver => &[S::Renamed, S::Displaced, S::FolderFlushed, S::Settled, S::Swept],
+            Self::RemoveFile => &[S::IntentWritten, S::Renamed, S::FolderFlushed, S::Swept],
+            Self::RemoveFolder => &[S::Removed, S::FolderFlushed, S::StepsDone, S::Settled],
+            Self::RemoveTree => &[
+                S::IntentWritten,
+                S::Renamed,
+                S::FolderFlushed,
+                S::TreeTaken,
+                S::IntentFound,
+                S::BatchWrittenDown,
+                S::BatchUnlinked,
+                S::Settled,
+                S::Swept,
+            ],
+            Self::MakeFolders => &[S::IntentWritten, S::FolderMade, S::StepsDone, S::Settled],
+            Self::Abort => &[S::UploadGivenUp, S::Swept],
+            Self::Expire => &[S::UploadExpired, S::UploadGivenUp, S::Swept],
+            Self::GetTree | Self::GetOver | Self::Crowd | Self::Queue => &[],
+        }
+    }
+
+    /// The client's steps that it comes to, about in this order.
+    pub(super) fn client_steps(self) -> &'static [ClientStep] {
+        use ClientStep as S;
+        match self {
+            Self::PutTree | Self::PutOver | Self::Crowd => &[
+                S::JournalMade,
+                S::JournalOpened,
+                S::UploadOpened,
+                S::BlockAcknowledged,
+                S::PackSent,
+                S::UploadSent,
+                S::UploadCommitted,
+                S::PackAnswered,
+                S::FolderFinished,
+                S::JournalRemoved,
+            ],
+            Self::PutBoth => &[S::BlockAcknowledged, S::UploadCommitted],
+            Self::PutDeep => &[S::UploadOpened, S::UploadSent, S::UploadCommitted],
+            Self::GetTree | Self::GetOver => &[
+                S::FolderMade,
+                S::DownloadStaged,
+                S::BlockWritten,
+                S::MemberStaged,
+                S::FilesFlushed,
+                S::TargetRenamed,
+                S::TargetFolderFlushed,
+                S::LocalFolderFinished,
+            ],
+            Self::Queue => &[S::BatchWritten, S::UploadCommitted, S::BatchFinished],
+            _ => &[],
+        }
+    }
+
+    /// Whether it comes to its client's steps only where nothing is there yet.
+    pub(super) fn misses(self, step: ClientStep) -> bool {
+        self == Self::GetOver && step == ClientStep::FolderMade
+    }
+
+    /// Makes what the round starts from, in a folder of its own on both sides.
+    pub(super) fn prepare(self, world: &mut World, dice: &mut Dice, folder: &str) -> Setting {
+        let mut at = Stage { world, dice, folder };
+        match self {
+            Self::PutTree => {
+                let tree = at.tree(0);
+                at.setting(vec![at.put(0, "tree", &[])], [(0, below("tree", &tree))])
+            }
+            Self::PutOver | Self::PutBoth => at.put_again(self == Self::PutBoth),
+            Self::PutDeep | Self::Queue => {
+                at.big(0);
+                let to = if self == Self::PutDeep { "made/by/us" } else { "" };
+                let file = below(to, &at.local(0));
+                let words =
+                    vec!["put".into(), "--json".into(), at.here("big"), at.there(0, to) + "/"];
+                at.setting(vec![Errand { person: 0, words }], [(0, file)])
+            }
+            Self::GetTree => {
+                let tree = at.tree(0);
+                at.order(&at.put(0, "tree", &[]));
+                let words =
+                    vec!["get".into(), "--json".into(), at.there(0, "tree"), at.here("back/")];
+                let expected = [(0, below("tree", &tree))];
+                let back = (at.here_path(0).join("back"), below("tree", &tree));
+                let mut setting = at.setting(vec![Errand { person: 0, words }], expected);
+                setting.expected.push(back);
+                setting
+            }
+            Self::GetOver => {
+                let _ = at.tree(0);
+                at.order(&at.put(0, "tree", &[]));
+                dice::change_some(at.dice, &at.here_path(0).join("tree"));
+                let words = ["get", "--json", "--on-conflict", "overwrite"];
+                let mut words: Vec<String> = words.map(Into::into).into();
+                words.extend([at.there(0, "tree"), at.here("")]);
+                let there = manifest(&at.there_path(0));
+                at.know(0);
+                let here = (at.here_path(0).join("tree"), manifest(&at.there_path(0).join("tree")));
+                let mut setting = at.setting(vec![Errand { person: 0, words }], [(0, there)]);
+                setting.expected.push(here);
+                setting
+            }
+            Self::Move | Self::MoveOver => at.rename(self == Self::MoveOver),
+            Self::RemoveFile | Self::RemoveFolder | Self::RemoveTree => {
+                let _ = at.tree(0);
+                at.order(&at.put(0, "tree", &[]));
+                let what = match self {
+                    Self::RemoveFile => "tree/kept/gone",
+                    Self::RemoveFolder => "tree/empty",
+                    // Sometimes of more names than are deleted in one batch.
+                    _ => *at.dice.one_of(&["tree/kept", "tree"]),
+                };
+                let recursive = if self == Self::RemoveTree { "-rf" } else { "-f" };
+                let words = vec!["rm".into(), recursive.into(), at.there(0, what)];
+                let mut left = of_any_time(manifest(&at.there_path(0)));
+                left.retain(|path, _| !path.starts_with(what));
+                at.setting(vec![Errand { person: 0, words }], [(0, left)])
+            }
+            Self::MakeFolders => {
+                let words = vec!["mkdir".into(), "-p".into(), at.there(0, "x/y/z/\u{fc}")];
+                let made = below("x/y/z/\u{fc}", &Manifest::new());
+                at.setting(vec![Errand { person: 0, words }], [(0, made)])
+            }
+            Self::Abort | Self::Expire => {
+                let put = at.leave_an_upload();
+                let file = at.local(0);
+                let mut phases = vec![vec![put]];
+                if self == Self::Abort {
+                    let mut words: Vec<String> = vec!["uploads".into(), "--abort".into()];
+                    words.extend(at.world.uploads(0).ids.iter().map(ToString::to_string));
+                    words.push(at.world.place(0, ""));
+                    phases.insert(0, vec![Errand { person: 0, words }]);
+                }
+                Setting { phases, expected: vec![(at.there_path(0), file)] }
+            }
+            Self::Crowd => {
+                let mine = at.tree(0);
+                let theirs = at.tree(1);
+                let _ = at.tree(2);
+                at.order(&at.put(1, "tree", &[]));
+                at.order(&at.put(2, "tree", &[]));
+                let get = ["get".into(), "--json".into(), at.there(1, "tree"), at.here("back/")];
+                let remove = ["rm".into(), "-rf".into(), at.there(2, "tree/kept")];
+                let mut left = of_any_time(manifest(&at.there_path(2)));
+                left.retain(|path, _| !path.starts_with("tree/kept"));
+                let errands = vec![
+                    at.put(0, "tree", &[]),
+                    Errand { person: 1, words: get.into() },
+                    Errand { person: 2, words: remove.into() },
+                ];
+                let expected = [(0, below("tree", &mine)), (2, left)];
+                let back = (at.here_path(1).join("back"), below("tree", &theirs));
+                let mut setting = at.setting(errands, expected);
+                setting.expected.push(back);
+                setting
+            }
+        }
+    }
+}
+
+/// Where a round is prepared.
+struct Stage<'a> {
+    world: &'a mut World,
+    dice: &'a mut Dice,
+    folder: &'a str,
+}
+
+impl Stage<'_> {
+    fn here_path(&self, person: usize) -> PathBuf {
+        self.world.people[person].local.path().join(self.folder)
+    }
+
+    fn there_path(&self, person: usize) -> PathBuf {
+        self.world.home(person).join(self.folder)
+    }
+
+    /// Something local, as it is written.
+    fn here(&self, what: &str) -> String {
+        format!("{}/{what}", self.folder)
+    }
+
+    fn there(&self, person: usize, what: &str) -> String {
+        self.world.place(person, &format!("{}/{what}", self.folder))
+    }
+
+    /// Everything local, after whose sight it counts as whole.
+    fn local(&mut self, person: usize) -> Manifest {
+        self.know(person);
+        manifest(&self.here_path(person))
+    }
+
+    fn know(&mut self, person: usize) {
+        let roots = checks::roots(&self.here_path(person));
+        self.world.people[person].whole.extend(roots);
+    }
+
+    /// A tree with some files of every kind.
+    fn tree(&mut self, person: usize) -> Manifest {
+        // Many small files now and then: more than go into one pack.
+        let small = if self.dice.below(12) == 0 { 1100 } else { 12 + self.dice.below(40) };
+        let shape = Shape { small: usize::try_from(small).unwrap(), big: 3 };
+        let tree = self.here_path(person).join("tree");
+        fs::create_dir_all(tree.join("kept")).unwrap();
+        dice::file(self.dice, &tree.join("kept/gone"), 5000);
+        dice::file(self.dice, &tree.join("kept/and more"), 1 << 20);
+        dice::tree(self.dice, &tree, shape);
+        self.know(person);
+        manifest(&tree)
+    }
+
+    fn big(&mut self, person: usize) {
+        let folder = self.here_path(person);
+        fs::create_dir_all(&folder).unwrap();
+        let length = (4 << 20) + self.dice.below(1 << 20);
+        dice::file(self.dice, &folder.join("big"), length);
+        self.know(person);
+    }
+
+    fn put(&self, person: usize, what: &str, flags: &[&str]) -> Errand {
+        let mut words: Vec<String> = vec!["put".into(), "--json".into()];
+        words.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        words.extend([self.here(what), self.there(person, "")]);
+        Errand { person, words }
+    }
+
+    /// Runs something that nobody disturbs.
+    fn order(&mut self, errand: &Errand) {
+        if self.world.server.is_none() {
+            assert!(self.world.serve(None), "{}", self.world.log());
+        }
+        let person = &self.world.people[errand.person];
+        let mut command = person.program.command(&errand.words);
+        let output = command.current_dir(person.local.path()).output().unwrap();
+        assert!(output.status.success(), "{errand:?}: {output:?}\n{}", self.world.log());
+    }
+
+    fn setting<const N: usize>(
+        &self,
+        errands: Vec<Errand>,
+        expected: [(usize, Manifest); N],
+    ) -> Setting {
+        let there = |(person, manifest)| (self.there_path(person), manifest);
+        Setting { phases: vec![errands], expected: expected.map(there).into() }
+    }
+
+    /// A tree that is there, changed in part; it replaces what is there, or is kept beside.
+    fn put_again(&mut self, keeps_both: bool) -> Setting {
+        let old = self.tree(0);
+        self.order(&self.put(0, "tree", &[]));
+        dice::change_some(self.dice, &self.here_path(0).join("tree"));
+        self.know(0);
+        let new = manifest(&self.here_path(0).join("tree"));
+        let mut expected = new.clone();
+        if keeps_both {
+            for (path, item) in &new {
+                if old[path] != *item && matches!(item, checks::Item::File { .. }) {
+                    expected.insert(path.clone(), old[path].clone());
+                    expected.insert(second(path), item.clone());
+                }
+            }
+        }
+        let how = if keeps_both { "rename" } else { "overwrite" };
+        let errand = self.put(0, "tree", &["--on-conflict", how]);
+        self.setting(vec![errand], [(0, below("tree", &expected))])
+    }
+
+    fn rename(&mut self, replaces: bool) -> Setting {
+        let _ = self.tree(0);
+        self.order(&self.put(0, "tree", &[]));
+        let (from, to) =
+            ("tree/kept/gone", if replaces { "tree/kept/and more" } else { "tree/new" });
+        let mut expected = of_any_time(manifest(&self.there_path(0)));
+        let moved = expected.remove(Path::new(from)).unwrap();
+        expected.insert(to.into(), moved);
+        let mut words: Vec<String> = vec!["mv".into()];
+        words.extend(replaces.then(|| "--overwrite".to_owned()));
+        words.extend([self.there(0, from), self.there(0, to)]);
+        self.setting(vec![Errand { person: 0, words }], [(0, expected)])
+    }
+
+    /// A put that was killed when some of it was across.
+    fn leave_an_upload(&mut self) -> Errand {
+        self.big(0);
+        let put = self.put(0, "big", &[]);
+        if self.world.server.is_none() {
+            assert!(self.world.serve(None), "{}", self.world.log());
+        }
+        let person = &self.world.people[0];
+        let mut command = person.program.command(&put.words);
+        command.env("SAMPAN_DIE_AT", format!("{}:2", ClientStep::BlockAcknowledged.name()));
+        let output = command.current_dir(person.local.path()).output().unwrap();
+        assert!(output.status.code().is_none(), "{output:?}");
+        put
+    }
+}
+
+/// The name beside a taken one.
+fn second(path: &Path) -> PathBuf {
+    let name = Name::new(path.file_name().unwrap().as_bytes()).unwrap();
+    let name = sampan_client::local::numbered(&name, 2);
+    path.with_file_name(OsStr::from_bytes(name.as_bytes()))
+}
