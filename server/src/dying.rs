@@ -2,14 +2,15 @@
 //!
 //! `SAMPAND_DIE_AT=renamed:3` kills the process, as SIGKILL from outside would, when a change comes
 //! to this step for the third time; `SAMPAND_DIE_AT=call:1234` before that file-system call of the
-//! store, whichever it is. `SAMPAND_CLOCK_AHEAD` puts the store's clock so many seconds ahead, so
+//! store, whichever it is. `SAMPAND_FAIL_FLUSH` lets the first flush of a file fail, which some steps
+//! come after. `SAMPAND_CLOCK_AHEAD` puts the store's clock so many seconds ahead, so
 //! that uploads expire while a test looks on.
 //!
 //! Invariant: nothing runs on after the kill, no destructor and no other thread's next line.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
@@ -19,6 +20,8 @@ use crate::store::local::{Call, Clock, Faults, LocalOptions, Step};
 
 /// Names where to die.
 const WHERE: &str = "SAMPAND_DIE_AT";
+/// Set if a flush is to fail.
+const FAIL_FLUSH: &str = "SAMPAND_FAIL_FLUSH";
 /// Says by how many seconds the store's clock is ahead.
 const CLOCK_AHEAD: &str = "SAMPAND_CLOCK_AHEAD";
 /// How often such a store looks for what has expired.
@@ -31,6 +34,7 @@ struct DieAt {
     /// `None`: a call.
     step: Option<&'static str>,
     left: AtomicU64,
+    fails_flush: AtomicBool,
 }
 
 /// The options with what the environment asks for.
@@ -56,7 +60,8 @@ impl DieAt {
         let known = || Step::ALL.iter().map(|step| step.name()).find(|step| *step == name);
         let step = (name != ANY_CALL).then(|| known().expect("SAMPAND_DIE_AT names a step"));
         let times = times.parse().expect("SAMPAND_DIE_AT ends with a number");
-        Self { step, left: AtomicU64::new(times) }
+        let fails_flush = AtomicBool::new(std::env::var_os(FAIL_FLUSH).is_some());
+        Self { step, left: AtomicU64::new(times), fails_flush }
     }
 
     fn passes(&self) {
@@ -70,9 +75,12 @@ impl DieAt {
 }
 
 impl Faults for DieAt {
-    fn before(&self, _: Call) -> io::Result<()> {
+    fn before(&self, call: Call) -> io::Result<()> {
         if self.step.is_none() {
             self.passes();
+        }
+        if call == Call::FlushFile && self.fails_flush.swap(false, Ordering::Relaxed) {
+            return Err(io::Error::other("a flush that a test lets fail"));
         }
         Ok(())
     }

@@ -146,7 +146,10 @@ fn at_random(operation: Operation, dice: &mut Dice, deaths: &mut Deaths) {
         let place = if steps.is_empty() || dice.below(3) > 0 {
             format!("call:{}", dice.up_to(2000))
         } else {
-            format!("{}:{}", dice.one_of(steps).name(), dice.up_to(20))
+            let step = *dice.one_of(steps);
+            // A flush that is let fail fails once.
+            let times = if Operation::follows_failed_flush(step) { 1 } else { dice.up_to(20) };
+            format!("{}:{times}", step.name())
         };
         deaths.server.push_back(place);
     }

@@ -90,7 +90,14 @@ impl Operation {
                 S::Swept,
             ],
             Self::PutBoth => &[S::UploadWritten, S::PieceWritten, S::Renamed, S::Settled],
-            Self::PutDeep => &[S::IntentWritten, S::FolderMade, S::IntentFound, S::Settled],
+            Self::PutDeep => &[
+                S::FlushFailed,
+                S::StagingGivenUp,
+                S::IntentWritten,
+                S::FolderMade,
+                S::IntentFound,
+                S::Settled,
+            ],
             Self::Move => {
                 &[S::IntentWritten, S::IntentFound, S::Renamed, S::FolderFlushed, S::StepsDone]
             }
@@ -113,6 +120,11 @@ impl Operation {
             Self::Expire => &[S::UploadExpired, S::UploadGivenUp, S::Swept],
             Self::GetTree | Self::GetOver | Self::Crowd | Self::Queue => &[],
         }
+    }
+
+    /// Whether a step is come to only after a flush of a file failed.
+    pub(super) fn follows_failed_flush(step: ServerStep) -> bool {
+        matches!(step, ServerStep::FlushFailed | ServerStep::StagingGivenUp)
     }
 
     /// The client's steps that it comes to, about in this order.

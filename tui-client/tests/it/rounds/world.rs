@@ -14,11 +14,13 @@ use sampan_client::state::State;
 use sampan_protocol::Timestamp;
 use sampan_protocol::login_key::LoginKey;
 use sampan_server::config::Settings;
+use sampan_server::store::local::Step;
 use sampan_server::store::{EnrolledKey, NewAccount, QuotaLimits};
 use sampan_server::verifier_of;
 use tempfile::TempDir;
 
 use super::dice::Dice;
+use super::operation::Operation;
 use crate::program::{Program, sampand};
 
 /// Nothing here takes so long; a test that hangs fails.
@@ -181,6 +183,9 @@ impl World {
         command.stdout(Stdio::piped()).stderr(log);
         if let Some(place) = &armed {
             command.env("SAMPAND_DIE_AT", place);
+            if needs_failed_flush(place) {
+                command.env("SAMPAND_FAIL_FLUSH", "1");
+            }
         }
         if self.clock_ahead > 0 {
             command.env("SAMPAND_CLOCK_AHEAD", self.clock_ahead.to_string());
@@ -260,6 +265,12 @@ impl Drop for Client {
 
 fn place(name: &str, port: u16, path: &str) -> String {
     format!("sampan://{name}@127.0.0.1:{port}/{path}")
+}
+
+/// Whether only a failed flush leads to where somebody is to die.
+fn needs_failed_flush(place: &str) -> bool {
+    let mut steps = Step::ALL.iter().filter(|step| Operation::follows_failed_flush(**step));
+    steps.any(|step| place.split(':').next() == Some(step.name()))
 }
 
 /// A port that stays ours while no server has it: one that the system gives to nobody by itself.
