@@ -16,7 +16,6 @@ const F10: &str = "\x1b[21~";
 pub(super) fn carry(world: &mut World, deaths: &mut Deaths, folder: &str) {
     deaths.server.clear();
     deaths.lines.clear();
-    // What was come to once is not come to again.
     let mut armed: Vec<_> = deaths.client.drain(..).rev().collect();
     serve(world, deaths);
     let place = world.place(0, folder);
@@ -24,7 +23,12 @@ pub(super) fn carry(world: &mut World, deaths: &mut Deaths, folder: &str) {
     world.people[0].program.run(["mkdir", "-p", &place]).succeeded();
     let mut is_ordered = false;
     loop {
-        let step = armed.pop().filter(|step| !is_ordered || can_come_to(step));
+        // What was come to once is not come to again.
+        let step = armed.pop().filter(|step| match step.split(':').next() {
+            Some("batch written") => !is_ordered,
+            Some("upload committed") => !there.join("big").exists(),
+            _ => !deaths.hit_client.iter().any(|hit| hit.starts_with("batch finished")),
+        });
         let die_at = step.as_deref().unwrap_or("journal removed:99");
         let line = format!("SAMPAN_DIE_AT='{die_at}' exec $SAMPAN {place}");
         let mut terminal = OnTerminal::sized(&world.people[0].program, &here, &line, SIZE);
@@ -58,11 +62,6 @@ pub(super) fn carry(world: &mut World, deaths: &mut Deaths, folder: &str) {
     let queue = Journal::open(&state, &key, [0; 32], 0).unwrap();
     assert!(queue.unfinished().is_empty(), "a batch that is across is still queued");
     queue.remove().unwrap();
-}
-
-/// Whether a queue that goes on comes to this.
-fn can_come_to(step: &str) -> bool {
-    !step.starts_with("batch written")
 }
 
 /// Where the file stands in the left pane.
