@@ -103,15 +103,15 @@ fn staged(shore: &Shore, place: &RemotePath) -> Result<(), Failure> {
 /// Every function of this module that takes names of the other side, and one call of it.
 const APIS: &[(&str, Run)] = &[
     ("below", |shore, place| shore.folder.below(place).map(|_| ())),
-    ("descend", |shore, place| shore.folder.descend(place.names()).map(|_| ())),
+    ("descend", |shore, place| shore.folder.descend(&place.names()).map(|_| ())),
     ("parent_of", |shore, place| {
         // What it gives is only ever used with the name it gives, as those who call it do here.
         let (folder, name) = shore.folder.parent_of(place)?;
-        folder.look_at(name).map(|_| ()).map_err(|error| super::failed(folder.path(), error))
+        folder.look_at(&name).map(|_| ()).map_err(|error| super::failed(folder.path(), error))
     }),
     ("look_at", |shore, place| {
         let (folder, name) = shore.folder.parent_of(place)?;
-        folder.look_at(name).map(|_| ()).map_err(|error| super::failed(folder.path(), error))
+        folder.look_at(&name).map(|_| ()).map_err(|error| super::failed(folder.path(), error))
     }),
     ("open_below", |shore, place| {
         Source::open_below(&shore.folder, place, Links::Skip).map(|_| ())
