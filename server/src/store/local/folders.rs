@@ -44,6 +44,7 @@ impl Inner {
                 // Success without a change; nothing to keep.
                 return Ok(Answer::Changed(home.stat(&self.disk, path)?.attributes()));
             }
+            self.check_disk(0, path)?;
             let mode = kept_mode(mode, true);
             let intent = Intent::Mkdir { path: path.clone(), existing, mode };
             self.perform(home, &request, &intent, Charge::entries(missing as u64))

@@ -89,7 +89,8 @@ pub(crate) fn charge(connection: &Connection, account: AccountId, charge: Charge
     execute(connection, sql, account, charge, "charging")
 }
 
-/// Credits what went. If an upload counted on `inode`, its part moves into that reservation.
+/// Credits what went. If an upload counted on `inode`, its part moves into that reservation: never
+/// more than went, for another hand may have cut the file meanwhile.
 pub(crate) fn credit(
     connection: &Connection,
     account: AccountId,
@@ -103,6 +104,7 @@ pub(crate) fn credit(
     execute(connection, sql, account, charge, "crediting")?;
     let Some(inode) = inode else { return Ok(()) };
     let Some((upload, claimed)) = claim(connection, account, inode)? else { return Ok(()) };
+    let claimed = claimed.min(charge);
     let sql = "UPDATE uploads SET credit_inode = NULL, credit_bytes = 0, credit_entries = 0, \
                reserved_bytes = reserved_bytes + ?2, reserved_entries = reserved_entries + ?3 \
                WHERE id = ?1";

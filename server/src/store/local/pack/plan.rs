@@ -1,6 +1,10 @@
 //! Which members of a pack can be published, and by which steps.
+//!
+//! A pack that fits is planned with few looks at the disk: what must be absent is left to the step
+//! itself. One that does not fit, or has a name twice, is planned once more with a look at every name:
+//! what would be refused anyway takes nothing from the others, and is refused for its own reason.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 
 use sampan_protocol::limits::MAX_PACK_MEMBERS;
@@ -70,6 +74,12 @@ pub(super) struct Planner<'a> {
     open: usize,
     /// Folders that are made on the way, and bytes of their paths.
     made: (usize, usize),
+    /// Files that are planned.
+    files: HashSet<Vec<u8>>,
+    /// Looks at every name.
+    is_careful: bool,
+    /// A member did not fit, or what it came to depends on another one: the plan needs care.
+    is_doubtful: bool,
     /// What is left of the limits.
     left: Charge,
     pub(super) reserve: Charge,
@@ -80,13 +90,32 @@ impl Inner {
     /// Plans a staged pack, in the account's turn.
     pub(super) fn plan_pack(&self, home: &Home, pack: &StagedPack) -> Result<(PackSteps, Charge)> {
         let ledger = self.db.read(|connection| ledger::ledger(connection, home.account))?;
-        let ledger::Ledger { limits, used, reserved } = ledger;
+        let planned = self.plan_members(home, pack, &ledger, false)?;
+        let planned = if planned.is_doubtful {
+            self.plan_members(home, pack, &ledger, true)?
+        } else {
+            planned
+        };
+        Ok((planned.steps, planned.reserve))
+    }
+
+    fn plan_members<'a>(
+        &'a self,
+        home: &'a Home,
+        pack: &StagedPack,
+        ledger: &ledger::Ledger,
+        is_careful: bool,
+    ) -> Result<Planner<'a>> {
+        let ledger::Ledger { limits, used, reserved } = *ledger;
         let mut planner = Planner {
             inner: self,
             home,
             folders: HashMap::new(),
             open: 0,
             made: (0, 0),
+            files: HashSet::new(),
+            is_careful,
+            is_doubtful: false,
             left: Charge {
                 bytes: quota::available(limits.bytes, used.bytes, reserved.bytes),
                 entries: quota::available(limits.entries, used.entries, reserved.entries),
@@ -117,7 +146,7 @@ impl Inner {
                 Err(error) => return Err(error),
             }
         }
-        Ok((planner.steps, planner.reserve))
+        Ok(planner)
     }
 }
 
@@ -147,6 +176,9 @@ impl Planner<'_> {
                     return Ok(());
                 }
                 Some(_) => return Err(Situation::Exists.about(path)),
+                None if self.is_planned_file(path.names()) => {
+                    return Err(Situation::NotAFolder.about(path));
+                }
                 None => {}
             }
         }
@@ -172,9 +204,20 @@ impl Planner<'_> {
         // What must be absent is left to the step itself, which refuses what is there.
         let there = match (missing, if_target) {
             (0, Target::This(_) | Target::Any) => self.there(path, parents, name)?,
+            (0, Target::Absent) if self.is_careful => self.there(path, parents, name)?,
             _ => None,
         };
         let replaces = target::check(path, if_target, there)?;
+        let key = joined(path.names());
+        if self.is_planned_file(path.names())
+            || matches!(self.folders.get(&key), Some(Known::Planned(_)))
+        {
+            // An earlier member's by then: what it was to replace is gone, or something is there.
+            return Err(match replaces {
+                Some(_) => Situation::VersionChanged.about(path),
+                None => Situation::Exists.about(path),
+            });
+        }
         let new = Charge::entry(file.size).plus(Charge::entries(missing as u64));
         let need = match &replaces {
             None => new,
@@ -188,6 +231,7 @@ impl Planner<'_> {
         self.take_made(path, parents, missing)?;
         self.take(need, path)?;
         self.make_parents(path, parents, missing)?;
+        self.files.insert(key);
         let what = PackStepKind::File(file, replaces.map(|meta| meta.id()));
         self.steps.steps.push(PackStep { index: Some(index), path: path.clone(), what });
         Ok(())
@@ -195,6 +239,7 @@ impl Planner<'_> {
 
     /// Takes a part of what the limits leave.
     fn take(&mut self, need: Charge, path: &RemotePath) -> Result<()> {
+        self.is_doubtful |= need.less(self.left) != Charge::NONE;
         if need.bytes > self.left.bytes {
             let available = self.left.bytes;
             return Err(Situation::OverQuota { needed: need.bytes, available }.about(path));
@@ -212,6 +257,9 @@ impl Planner<'_> {
     fn missing(&mut self, path: &RemotePath, parents: &[Name]) -> Result<usize> {
         let disk = &self.inner.disk;
         for present in (0..=parents.len()).rev() {
+            if self.is_planned_file(&parents[..present]) {
+                return Err(Situation::NotAFolder.about(path));
+            }
             let key = joined(&parents[..present]);
             if self.folders.contains_key(&key) {
                 return Ok(parents.len() - present);
@@ -228,6 +276,13 @@ impl Planner<'_> {
             }
         }
         Err(Situation::NotFound.about(path))
+    }
+
+    /// Whether a file is planned there; only a careful planner knows that it will come.
+    fn is_planned_file(&mut self, names: &[Name]) -> bool {
+        let is_planned = !self.files.is_empty() && self.files.contains(&joined(names));
+        self.is_doubtful |= is_planned;
+        is_planned && self.is_careful
     }
 
     /// Refuses a member that needs more folders than the pack has left, before any of their paths is

@@ -5,6 +5,7 @@ mod crash;
 mod disk;
 mod faults;
 mod power;
+mod quota;
 mod regressions;
 mod scenario;
 mod staged;

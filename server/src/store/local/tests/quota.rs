@@ -1,0 +1,113 @@
+//! HARDENING 3 where other hands, a full disk or time play a part.
+
+use std::fs;
+
+use super::Local;
+use super::scenario::check_books;
+use crate::store::conformance::{
+    Fixture, bytes, limited, member, new_account, path, root_of, situation,
+};
+use crate::store::{QuotaLimits, Situation, Target};
+
+/// A file that another hand cut moves no more into a reservation than it frees: or else use and
+/// reservation together would rise, and the limit with them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credit_moves_no_more_than_its_file_frees() {
+    let local = Local::new().await;
+    let anna = limited(&local, Some(100), None).await;
+    anna.put("f", &[1; 80], Target::Absent).await.unwrap();
+    let by = anna.store.open_upload(anna.id, anna.upload("f", 90, Target::Any)).await.unwrap().by;
+    assert_eq!(anna.held().await, (80, 1, 10, 0));
+    let file = fs::OpenOptions::new().write(true).open(local.path().join("homes/anna/f")).unwrap();
+    file.set_len(5).unwrap();
+    anna.remove("f").await.unwrap();
+    assert_eq!(anna.held().await, (75, 0, 15, 1), "5 bytes moved, as many as went");
+    let content = bytes(1, 90);
+    anna.write_all(by, &content).await.unwrap();
+    let over = anna.store.commit(anna.id, anna.key(), by, root_of(&content)).await;
+    assert_eq!(situation(over), Situation::OverQuota { needed: 75, available: 10 });
+}
+
+/// What would be refused anyway takes nothing from the other members of its pack.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_exists_takes_no_quota_from_the_others() {
+    let local = Local::new().await;
+    let anna = limited(&local, Some(100), Some(4)).await;
+    anna.put("there", &[1; 60], Target::Absent).await.unwrap();
+    let members = vec![
+        member("there", &[1; 60], Target::Absent),
+        member("new", &[2; 30], Target::Absent),
+        member("new", &[2; 30], Target::Absent),
+        member("new/below", &[2; 5], Target::Absent),
+        member("last", &[2; 10], Target::Absent),
+        member("more", b"1", Target::Absent),
+    ];
+    let outcomes = anna.pack(anna.key(), members).await.unwrap();
+    let refused: Vec<_> = outcomes
+        .into_iter()
+        .map(|outcome| outcome.map(drop))
+        .map(|outcome| outcome.is_err().then(|| situation(outcome)))
+        .collect();
+    assert_eq!(
+        refused,
+        [
+            Some(Situation::Exists),
+            None,
+            Some(Situation::Exists),
+            Some(Situation::NotAFolder),
+            None,
+            Some(Situation::OverQuota { needed: 1, available: 0 }),
+        ]
+    );
+    assert_eq!(anna.held().await, (100, 3, 0, 0));
+    check_books(&local, &anna).await;
+}
+
+/// HARDENING 3: below the floor of free disk nothing new is reserved, by whatever verb; what frees
+/// goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn below_the_floor_nothing_is_reserved_and_what_frees_goes_on() {
+    let mut local = Local::new().await;
+    let anna = limited(&local, None, None).await;
+    anna.put("f", b"1", Target::Absent).await.unwrap();
+    anna.put("d/f", b"22", Target::Absent).await.unwrap();
+    let upload = anna.upload("up", 3, Target::Absent);
+    let by = anna.store.open_upload(anna.id, upload).await.unwrap().by;
+    anna.write_all(by, b"abc").await.unwrap();
+    let other = anna.upload("other", 3, Target::Absent);
+    let other = anna.store.open_upload(anna.id, other).await.unwrap().by;
+    local.close().await;
+    local.options.disk_floor = 1 << 60;
+    local.open().await;
+    let anna = anna.again(&local);
+    assert_eq!(situation(anna.mkdir("e").await), Situation::DiskFull);
+    assert_eq!(situation(anna.put("e", b"", Target::Absent).await), Situation::DiskFull);
+    assert_eq!(situation(anna.put("f", b"2", Target::Any).await), Situation::DiskFull);
+    let pack = anna.pack(anna.key(), vec![member("e", b"", Target::Absent)]).await;
+    assert_eq!(situation(pack), Situation::DiskFull);
+    // Its place was taken when it was opened.
+    anna.store.commit(anna.id, anna.key(), by, root_of(b"abc")).await.unwrap();
+    anna.store.abort(anna.id, anna.key(), other.upload).await.unwrap();
+    anna.mkdir("d").await.unwrap();
+    anna.rename("f", "d/f", Target::Any).await.unwrap();
+    anna.remove("d").await.unwrap();
+    assert_eq!(anna.held().await, (3, 1, 0, 0));
+    check_books(&local, &anna).await;
+}
+
+/// HARDENING 3: a home that is taken counts as a listing shows it: holes are bytes, links are
+/// entries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_taken_home_counts_its_holes() {
+    let local = Local::new().await;
+    let home = local.path().join("homes/bert");
+    fs::create_dir_all(home.join("d")).unwrap();
+    fs::File::create(home.join("d/holes")).unwrap().set_len(1 << 40).unwrap();
+    std::os::unix::fs::symlink("d/holes", home.join("link")).unwrap();
+    let mut new = new_account("bert", QuotaLimits::default());
+    new.take_home = true;
+    let (bert, bytes, entries) = local.accounts().add(new).await.unwrap();
+    assert_eq!((bytes, entries), (1 << 40, 3));
+    let listed = local.store().stat(bert.id, &path("d/holes")).await.unwrap();
+    assert_eq!(listed.size, 1 << 40);
+}
