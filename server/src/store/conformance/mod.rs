@@ -8,6 +8,7 @@
 
 mod accounts;
 mod changes;
+pub(crate) mod model;
 mod names;
 mod packs;
 mod quota;
@@ -75,6 +76,7 @@ macro_rules! every_property {
             a_credit_moves_when_its_file_goes,
             lowering_a_limit_blocks_growth_only,
             every_writing_verb_is_bound_by_the_quota,
+            holes_count_and_a_listing_explains_it,
             the_ledger_equals_a_count_after_many_changes,
             files_are_read_by_version,
             rows_and_sums_equal_plain_blake3,
@@ -94,6 +96,20 @@ macro_rules! every_property {
     };
 }
 pub(crate) use every_property;
+
+/// The verbs of [`Store`], as its source says them: tables over verbs must know each.
+pub(crate) fn store_verbs() -> Vec<&'static str> {
+    let source = include_str!("../mod.rs");
+    let start = source.find("pub trait Store:").expect("the seam is declared there");
+    let declared = &source[start..start + source[start..].find("\n}").expect("it ends")];
+    let verbs: Vec<_> = declared
+        .lines()
+        .filter_map(|line| line.trim_start().trim_start_matches("async ").strip_prefix("fn "))
+        .filter_map(|line| line.split('(').next())
+        .collect();
+    assert!(verbs.len() >= 20, "the verbs were not found: {verbs:?}");
+    verbs
+}
 
 /// An account of a test, with short ways to do things.
 pub(crate) struct User {

@@ -5,6 +5,7 @@ mod crash;
 mod disk;
 mod faults;
 mod power;
+mod model;
 mod quota;
 mod regressions;
 mod scenario;
