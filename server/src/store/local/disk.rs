@@ -344,10 +344,12 @@ impl Disk {
         Ok(fs::fchmod(file, Bits::from_raw_mode(mode.bits()))?)
     }
 
-    /// Sets the mode of a name; not to be used where a link may lie.
-    pub(super) fn set_mode_of(&self, folder: impl AsFd, name: &[u8], mode: Mode) -> io::Result<()> {
+    /// Sets the mode of a folder that may keep us out: of what the handle holds, whatever has its
+    /// name by now.
+    pub(super) fn set_mode_of(&self, handle: BorrowedFd<'_>, mode: Mode) -> io::Result<()> {
         self.gate(Call::SetAttributes)?;
-        Ok(fs::chmodat(folder, name, Bits::from_raw_mode(mode.bits()), AtFlags::empty())?)
+        let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        Ok(fs::chmodat(fs::CWD, path, Bits::from_raw_mode(mode.bits()), AtFlags::empty())?)
     }
 
     pub(super) fn set_mtime(&self, file: impl AsFd, mtime: Timestamp) -> io::Result<()> {

@@ -19,7 +19,8 @@ fn situation(error: &io::Error) -> Option<Situation> {
         Errno::ISDIR => Situation::IsAFolder,
         Errno::NOTEMPTY => Situation::NotEmpty,
         Errno::LOOP => Situation::IsALink,
-        Errno::XDEV => Situation::OtherFileSystem,
+        // Busy is what a mount point itself is.
+        Errno::XDEV | Errno::BUSY => Situation::OtherFileSystem,
         Errno::ACCESS | Errno::PERM | Errno::ROFS => Situation::PermissionDenied,
         Errno::NAMETOOLONG | Errno::INVAL | Errno::ILSEQ => Situation::NameNotStorable,
         Errno::NOSPC | Errno::DQUOT => Situation::DiskFull,
@@ -58,5 +59,17 @@ pub(super) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         Ok(there) => Ok(Some(there)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Takes a folder that nobody enters as `None`: one that is gone, is something else by now, or is
+/// another file system's.
+pub(super) fn if_entered<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(entered) => Ok(Some(entered)),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(None),
+            _ => Err(error),
+        },
     }
 }

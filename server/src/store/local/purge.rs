@@ -9,14 +9,15 @@
 //! down. A crash finds either a batch to unlink again and credit, or none.
 //!
 //! Folders that keep their owner out are opened up first. What the server cannot delete all the same
-//! (another user's, or made immutable: only an administrator brings such in) is set aside under a
-//! name that is no number, logged, and no longer charged: it is not in the home any more.
+//! (another user's, made immutable, a mount, or another thing than it was: only an administrator
+//! brings such in) is set aside under a name that is no number, logged, and no longer charged: it is
+//! not in the home any more.
 //!
 //! Invariant: a name is credited once; its bytes are charged until it is gone from the disk, or set
 //! aside.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 use sampan_protocol::{EntryKind, Escaped, Mode};
@@ -73,7 +74,16 @@ const FOLDER: Gone = Gone { inode: None, bytes: 0, entries: 1 };
 fn is_kept(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
-        Some(Errno::ACCESS | Errno::PERM | Errno::NOTEMPTY | Errno::ISDIR)
+        Some(
+            Errno::ACCESS
+                | Errno::PERM
+                | Errno::NOTEMPTY
+                | Errno::ISDIR
+                | Errno::NOTDIR
+                | Errno::LOOP
+                | Errno::BUSY
+                | Errno::XDEV
+        )
     )
 }
 
@@ -247,8 +257,9 @@ impl Inner {
         next: &mut u64,
     ) -> io::Result<()> {
         if meta.mode.bits() & 0o700 != 0o700 {
-            // Its move and what lies in it need that.
-            self.disk.set_mode_of(folder, name, Mode::new(0o700))?;
+            // Its move and what lies in it need that. By a handle: a name may be a link by now.
+            let handle = self.disk.open_beneath(folder, name, Open::FolderToLook)?;
+            self.disk.set_mode_of(handle.as_fd(), Mode::new(0o700))?;
         }
         loop {
             let number = next.to_string();

@@ -10,7 +10,7 @@ use sampan_protocol::EntryKind;
 
 use super::Inner;
 use super::disk::Open;
-use super::failure::if_there;
+use super::failure::{if_entered, if_there};
 use crate::quota::Charge;
 
 /// Names read before their attributes are.
@@ -48,7 +48,7 @@ impl Inner {
                 continue;
             }
             let Some(folder) = self.reopen_level(root, &mut levels)? else {
-                // Removed while it was counted.
+                // Removed while it was counted, or a mount.
                 levels.pop();
                 continue;
             };
@@ -74,7 +74,7 @@ impl Inner {
                 (None, None) => root.as_fd(),
             };
             let opened = self.disk.open_beneath(above, &level.name, Open::Folder);
-            match if_there(opened)? {
+            match if_entered(opened)? {
                 Some(opened) => folder = Some(opened),
                 None => return Ok(None),
             }

@@ -65,7 +65,7 @@ impl Folders<'_> {
 /// A step that was taken.
 struct Taken<'a> {
     step: &'a PackStep,
-    attributes: Option<Attributes>,
+    attributes: Attributes,
 }
 
 impl Inner {
@@ -148,15 +148,15 @@ impl Inner {
         for Taken { step, attributes } in taken {
             effect.count(step);
             let Some(index) = step.index else { continue };
-            let attributes = match attributes {
-                Some(attributes) => attributes,
-                // Of a folder at the end, when what is in it has come.
-                None => match home.stat(&self.disk, &step.path) {
-                    Ok(meta) => meta.attributes(),
-                    Err(error) => return Err(Failure { error, left: true }),
-                },
-            };
-            results[index as usize] = Ok(attributes);
+            results[index as usize] = Ok(match step.what {
+                PackStepKind::File(..) => attributes,
+                // Of a folder at the end, when what is in it has come; if another hand has taken it
+                // away by then, as it was made.
+                PackStepKind::Folder(_) => {
+                    let now = home.stat(&self.disk, &step.path);
+                    now.map_or(attributes, |meta| meta.attributes())
+                }
+            });
         }
         Ok(Answer::Pack(results))
     }
@@ -166,7 +166,7 @@ impl Inner {
         folders: &mut Folders<'_>,
         staged_in: Option<&OwnedFd>,
         step: &PackStep,
-    ) -> Carried<Option<Attributes>> {
+    ) -> Carried<Attributes> {
         let path = &step.path;
         let names = path.names();
         let Some((name, parents)) = names.split_last() else {
@@ -175,8 +175,8 @@ impl Inner {
         let folder = folders.touch(path, parents)?;
         match &step.what {
             PackStepKind::Folder(mode) => {
-                self.make_one_folder(folder, name, path, *mode)?;
-                Ok(None)
+                let (_, meta) = self.make_one_folder(folder, name, path, *mode)?;
+                Ok(meta.attributes())
             }
             PackStepKind::File(file, replaces) => {
                 let index = step.index.map(|index| index.to_string()).unwrap_or_default();
@@ -185,7 +185,7 @@ impl Inner {
                     let there = place.stat(&self.disk, path)?;
                     let done = there.filter(|there| there.id() == *file);
                     let meta = done.ok_or_else(|| Situation::NotFound.about(path))?;
-                    return Ok(Some(meta.attributes()));
+                    return Ok(meta.attributes());
                 };
                 let staged = Staged {
                     folder: staged_in,
@@ -193,7 +193,7 @@ impl Inner {
                     file: *file,
                     replaces: *replaces,
                 };
-                Ok(Some(self.swap_in(&staged, &place, path)?.attributes()))
+                Ok(self.swap_in(&staged, &place, path)?.attributes())
             }
         }
     }
