@@ -5,6 +5,7 @@ mod crash;
 mod disk;
 mod faults;
 mod power;
+mod isolation;
 mod model;
 mod quota;
 mod regressions;
