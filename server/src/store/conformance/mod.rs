@@ -74,6 +74,7 @@ macro_rules! every_property {
             two_uploads_race_for_the_last_byte,
             an_overwrite_reserves_only_its_growth,
             a_credit_moves_when_its_file_goes,
+            a_commit_pays_for_what_another_counts_on,
             lowering_a_limit_blocks_growth_only,
             every_writing_verb_is_bound_by_the_quota,
             holes_count_and_a_listing_explains_it,

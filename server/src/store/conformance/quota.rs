@@ -6,7 +6,7 @@
 //! | reserve in one conditional step | `two_uploads_race_for_the_last_byte`, [`super::model`] at once |
 //! | or refuse with needed and available | `opening_refuses_before_any_byte`, [`super::model`] |
 //! | overwrite reserves its growth; one credit a file | `an_overwrite_reserves_only_its_growth` |
-//! | a credit moves when its file goes; it follows the file | `a_credit_moves_when_its_file_goes` |
+//! | a credit moves when its file goes; it follows the file | `a_credit_moves_when_its_file_goes`, `a_commit_pays_for_what_another_counts_on` |
 //! | one function settles whatever ended an upload | [`super::model`]: commit, abort, expiry |
 //! | rename is free; replacing credits | `renames_replace_only_what_is_meant`, [`super::model`] |
 //! | a lowered limit blocks growth and deletes nothing | `lowering_a_limit_blocks_growth_only` |
@@ -157,6 +157,35 @@ pub(crate) async fn a_credit_moves_when_its_file_goes(fixture: &mut dyn Fixture)
     assert_eq!(anna.held().await, (80, 1, 0, 0));
     let by = open(6).await;
     finish(by).await;
+}
+
+/// HARDENING 3: a commit pays for what another upload counts on, wherever that file was moved.
+pub(crate) async fn a_commit_pays_for_what_another_counts_on(fixture: &mut dyn Fixture) {
+    let anna = limited(fixture, Some(100), None).await;
+    let mut open = Vec::new();
+    for name in ["f", "g"] {
+        anna.put(name, &[1; 40], Target::Absent).await.unwrap();
+        let upload = NewUpload {
+            key: UploadKey([name.as_bytes()[0]; 16]),
+            ..anna.upload(name, 40, Target::Any)
+        };
+        let by = anna.store.open_upload(anna.id, upload).await.unwrap().by;
+        anna.write_all(by, &[2; 40]).await.unwrap();
+        open.push(by);
+    }
+    assert_eq!(anna.held().await, (80, 2, 0, 0));
+    // Where the second upload will replace a file now lies the one that the first counts on.
+    anna.rename("g", "away", Target::Absent).await.unwrap();
+    anna.rename("f", "g", Target::Absent).await.unwrap();
+    let root = root_of(&[2; 40]);
+    let refused = anna.store.commit(anna.id, anna.key(), open[1], root).await;
+    assert_eq!(situation(refused), Situation::OverQuota { needed: 40, available: 20 });
+    anna.remove("away").await.unwrap();
+    assert_eq!(anna.held().await, (40, 1, 40, 1), "what it counted on is reserved");
+    anna.store.commit(anna.id, anna.key(), open[1], root).await.unwrap();
+    assert_eq!(anna.held().await, (40, 1, 40, 1), "and so is what the first one counted on");
+    anna.store.commit(anna.id, anna.key(), open[0], root).await.unwrap();
+    assert_eq!(anna.held().await, (80, 2, 0, 0));
 }
 
 pub(crate) async fn lowering_a_limit_blocks_growth_only(fixture: &mut dyn Fixture) {

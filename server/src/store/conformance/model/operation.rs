@@ -11,8 +11,8 @@ use crate::store::QuotaLimits;
 
 /// Uploads that one account may have at once: equal slots have equal keys.
 pub(super) const SLOTS: u64 = 4;
-/// Where things happen: few places, so that operations meet.
-const NAMES: [&str; 3] = ["a", "b", "c"];
+/// Accounts that most operations are for.
+const BUSY: usize = 8;
 /// Largest file.
 const MOST_BYTES: u64 = 1500;
 
@@ -151,11 +151,17 @@ impl Draw {
         self.below(times) == 0
     }
 
+    /// A place, most often of a file. A removed tree has at most a dozen names, so that it is deleted
+    /// and credited in one batch.
     fn at(&mut self) -> At {
-        let depth = [1, 1, 1, 2, 2, 3][self.below(6) as usize];
-        // At most 21 names: a removed tree is deleted and credited in one batch.
-        let name = |level| NAMES[self.below(if level == 0 { 3 } else { 2 }) as usize];
-        (0..depth).map(name).collect::<Vec<_>>().join("/")
+        let folder = ["", "", "", "a/", "a/", "b/", "a/b/"][self.below(7) as usize];
+        let name = ["f", "g", "h", "f", "g", "h", "a", "b"][self.below(8) as usize];
+        format!("{folder}{name}")
+    }
+
+    /// A place, most often of a folder.
+    fn folder(&mut self) -> At {
+        ["a", "b", "a/b", "a", "b", "a/b", "f", "b/f"][self.below(8) as usize].to_owned()
     }
 
     fn size(&mut self) -> u64 {
@@ -184,11 +190,10 @@ impl Draw {
 
     fn members(&mut self) -> Vec<Member> {
         let mut member = || {
-            let at = self.at();
             if self.one_in(4) {
-                Member::Folder(at)
+                Member::Folder(self.folder())
             } else {
-                Member::File(at, self.size(), self.target())
+                Member::File(self.at(), self.size(), self.target())
             }
         };
         let some = (0..3).map(|_| member()).collect::<Vec<_>>();
@@ -205,12 +210,19 @@ impl Draw {
             }
             8..=13 => Op::Commit { slot },
             14 => Op::Abort { slot },
-            15..=17 => Op::Mkdir { at: self.at(), parents: !self.one_in(4) },
+            15..=17 => Op::Mkdir { at: self.folder(), parents: !self.one_in(4) },
             18..=21 => Op::Rename { from: self.at(), to: self.at(), target: self.target() },
-            22..=25 => Op::Remove { at: self.at(), recursive: !self.one_in(4) },
+            22 => Op::Remove { at: self.folder(), recursive: !self.one_in(4) },
+            23..=25 => Op::Remove { at: self.at(), recursive: !self.one_in(4) },
             26..=29 => Op::Pack(self.members()),
             _ => Op::Limits(self.limits()),
         }
+    }
+
+    /// Most often one of a few that are busy: theirs are the full homes.
+    fn account(&mut self, accounts: usize) -> usize {
+        let among = if self.one_in(4) { accounts } else { accounts.min(BUSY) };
+        self.below(among as u64) as usize
     }
 
     /// What starts an account off.
@@ -223,7 +235,7 @@ impl Draw {
     pub(super) fn program(&mut self, accounts: usize, operations: usize) -> Vec<Step> {
         let (mut program, mut count) = (Vec::new(), 0);
         while count < operations {
-            let account = self.below(accounts as u64) as usize;
+            let account = self.account(accounts);
             // An account goes on for a while, so that what it holds matters.
             for _ in 0..=self.below(12) {
                 program.push(match self.below(40) {
@@ -242,7 +254,7 @@ impl Draw {
             let busy = 1 + self.below(4);
             let mut ops = Vec::new();
             for _ in 0..busy {
-                let account = self.below(accounts as u64) as usize;
+                let account = self.account(accounts);
                 // First something to race for.
                 for _ in 0..self.below(4) {
                     program.push(Step::One(account, self.op()));

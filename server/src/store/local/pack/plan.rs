@@ -176,7 +176,7 @@ impl Planner<'_> {
                     return Ok(());
                 }
                 Some(_) => return Err(Situation::Exists.about(path)),
-                None if self.is_planned_file(path.names()) => {
+                None if self.is_planned_file(&path.names()) => {
                     return Err(Situation::NotAFolder.about(path));
                 }
                 None => {}
@@ -208,8 +208,8 @@ impl Planner<'_> {
             _ => None,
         };
         let replaces = target::check(path, if_target, there)?;
-        let key = joined(path.names());
-        if self.is_planned_file(path.names())
+        let key = path.as_bytes().to_vec();
+        if self.is_planned_file(&path.names())
             || matches!(self.folders.get(&key), Some(Known::Planned(_)))
         {
             // An earlier member's by then: what it was to replace is gone, or something is there.
