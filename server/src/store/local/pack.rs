@@ -14,5 +14,7 @@ mod steps;
 mod take;
 
 pub(super) use plan::PackSteps;
+#[cfg(test)]
+pub(super) use stage::MAX_PATH_BYTES_OF_PACKS;
 pub(super) use stage::OpenPacks;
 use stage::{PackDigest, StagedPack};

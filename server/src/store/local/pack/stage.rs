@@ -80,7 +80,8 @@ const MAX_OPEN_PACKS: usize = 64;
 
 /// Bytes of the paths in all of them: a pack's files go to the disk as they come, its paths wait in
 /// memory. Ten times what paths of a hundred bytes need.
-const MAX_PATH_BYTES_OF_PACKS: usize = 64 << 20;
+pub(in super::super) const MAX_PATH_BYTES_OF_PACKS: usize =
+    if cfg!(test) { 2 << 20 } else { 64 << 20 };
 
 /// What an account's packs hold while they arrive.
 #[derive(Default)]

@@ -13,6 +13,7 @@ use super::scenario::{check_books, check_staging};
 use crate::store::conformance::{
     Fixture, User, bytes, folder_member, member, new_account, path, root_of, situation, user,
 };
+use crate::store::local::pack::MAX_PATH_BYTES_OF_PACKS;
 use crate::store::local::{Call, Durability, Faults, LocalOptions};
 use crate::store::{PackContent, PackItem, QuotaLimits, Situation, StoreError, Target};
 
@@ -528,13 +529,13 @@ async fn the_paths_of_packs_that_arrive_are_bounded() {
     let anna = user(&local).await;
     let deep = vec![&b"x"[..]; 2000].join(&b'/');
     let deep = RemotePath::parse(&deep).unwrap();
-    let members = (64 << 20) / deep.as_bytes().len();
+    let members = MAX_PATH_BYTES_OF_PACKS / deep.as_bytes().len();
     let (mut senders, mut packs, mut sent) = (Vec::new(), Vec::new(), 0);
     while sent <= members {
         let (sender, items) = tokio::sync::mpsc::channel(1);
         let (store, id, key) = (anna.store.clone(), anna.id, anna.key());
         packs.push(tokio::spawn(async move { store.pack(id, key, items).await }));
-        for _ in 0..1024.min(members + 1 - sent) {
+        for _ in 0..200.min(members + 1 - sent) {
             let member = PackItem::Member {
                 path: deep.clone(),
                 mode: Mode::FOLDER,

@@ -78,17 +78,23 @@ impl<'a> Disks<'a> {
         Self { moments, changes }
     }
 
-    /// Each disk once, with the first moment that may leave it.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&'a Moment, Disk)> {
-        let mut seen = HashSet::new();
-        let all = self.moments.iter().filter(|moment| self.is_worth_it(moment));
-        let all = all.flat_map(|moment| {
+    /// Each disk once, with the first moment that may leave it; or, of the ways to lose something,
+    /// only `most`, evenly chosen, and the last.
+    pub(super) fn all(&self, most: Option<usize>) -> impl Iterator<Item = (&'a Moment, Disk)> {
+        let worth_it = self.moments.iter().filter(|moment| self.is_worth_it(moment));
+        let ways = worth_it.flat_map(|moment| {
             self.names(moment).into_iter().flat_map(move |names| {
                 let bytes = [Bytes::There, Bytes::Lost, Bytes::Zeros];
                 bytes.into_iter().map(move |bytes| (moment, names, bytes))
             })
         });
-        all.filter_map(move |(moment, names, bytes)| {
+        let ways: Vec<_> = ways.collect();
+        let every = most.map_or(1, |most| ways.len().div_ceil(most));
+        let last = ways.len() - 1;
+        let chosen = ways.into_iter().enumerate();
+        let chosen = chosen.filter(move |(at, _)| (last - at).is_multiple_of(every));
+        let mut seen = HashSet::new();
+        chosen.filter_map(move |(_, (moment, names, bytes))| {
             let disk = self.disk(moment, names, bytes);
             let mut hasher = DefaultHasher::new();
             (&disk.nodes, &moment.database, moment.answered).hash(&mut hasher);
