@@ -26,6 +26,8 @@ use crate::store::{Result, Situation, StoreError};
 
 /// Folders that are flushed each for itself; more are flushed with the whole file system.
 const FLUSHED_ALONE: usize = 32;
+/// Times that a pack is planned, if its account's limits are lowered each time.
+const PLANS: u32 = 8;
 /// Folders that are kept open between steps.
 const OPEN_FOLDERS: usize = 64;
 
@@ -77,8 +79,20 @@ impl Inner {
         pack: &StagedPack,
     ) -> Result<Vec<Member>> {
         let answer = self.change(home, request, || {
-            let (steps, reserve) = self.plan_pack(home, pack)?;
-            self.perform(home, request, &Intent::Pack(steps), reserve)
+            let mut tries = PLANS;
+            loop {
+                tries -= 1;
+                let (steps, reserve) = self.plan_pack(home, pack)?;
+                match self.perform(home, request, &Intent::Pack(steps), reserve) {
+                    // The limits were lowered since it was planned: they are no change of the
+                    // account's own, and wait for no turn.
+                    Err(StoreError::Refused {
+                        situation: Situation::OverQuota { .. } | Situation::TooManyFiles { .. },
+                        ..
+                    }) if tries > 0 => {}
+                    performed => return performed,
+                }
+            }
         });
         if home.unsettled.load(Ordering::Relaxed) && self.may_be_needed(home, pack) {
             pack.keep();

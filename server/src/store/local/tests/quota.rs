@@ -1,12 +1,14 @@
 //! HARDENING 3 where other hands, a full disk or time play a part.
 
 use std::fs;
+use std::sync::Arc;
 
 use super::Local;
 use super::scenario::check_books;
 use crate::store::conformance::{
     Fixture, bytes, limited, member, new_account, path, root_of, situation,
 };
+use crate::store::local::{Call, Durability, Faults, LocalOptions};
 use crate::store::{QuotaLimits, Situation, Target};
 
 /// A file that another hand cut moves no more into a reservation than it frees: or else use and
@@ -60,6 +62,47 @@ async fn a_member_that_exists_takes_no_quota_from_the_others() {
         ]
     );
     assert_eq!(anna.held().await, (100, 3, 0, 0));
+    check_books(&local, &anna).await;
+}
+
+/// Lowers a limit between what an account plans and what it then writes down.
+#[derive(Default)]
+struct Lowers(std::sync::Mutex<Option<std::path::PathBuf>>);
+
+impl Faults for Lowers {
+    fn before(&self, call: Call) -> std::io::Result<()> {
+        let armed = self.0.lock().unwrap().take_if(|_| call == Call::Transaction);
+        if let Some(database) = armed {
+            let database = rusqlite::Connection::open(database).unwrap();
+            let sql = "UPDATE accounts SET limit_entries = used_entries + 1";
+            assert_eq!(database.execute(sql, []).unwrap(), 1);
+        }
+        Ok(())
+    }
+}
+
+/// HARDENING 3: a limit that is lowered while a pack is published refuses the members that no longer
+/// fit, not the pack.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_lowered_beside_a_pack_refuses_single_members() {
+    let faults = Arc::new(Lowers::default());
+    let local = Local::in_memory(LocalOptions {
+        durability: Durability::Relaxed,
+        disk_floor: 0,
+        faults: Some(faults.clone()),
+        ..LocalOptions::default()
+    })
+    .await;
+    let anna = limited(&local, None, Some(10)).await;
+    anna.mkdir("d").await.unwrap();
+    *faults.0.lock().unwrap() = Some(local.path().join("sampand.db"));
+    let members = vec![member("a", b"1", Target::Absent), member("b", b"2", Target::Absent)];
+    let mut outcomes = anna.pack(anna.key(), members).await.unwrap();
+    assert!(faults.0.lock().unwrap().is_none(), "the limit was lowered");
+    let refused = situation(outcomes.pop().unwrap());
+    assert_eq!(refused, Situation::TooManyFiles { needed: 1, available: 0 });
+    outcomes.pop().unwrap().unwrap();
+    assert_eq!(anna.held().await, (1, 2, 0, 0));
     check_books(&local, &anna).await;
 }
 
