@@ -51,7 +51,8 @@ fn key_of(slot: u64) -> UploadKey {
 /// An operation as it is sent, and sent again.
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
-    pub(super) call: Call,
+    /// As each of the accounts' models means it; to the store they are the same.
+    pub(super) calls: Vec<Call>,
     key: ChangeKey,
     versions: Vec<Option<Version>>,
     upload: Option<UploadId>,
@@ -72,18 +73,26 @@ impl Sent {
         }
     }
 
+    fn call(&self) -> &Call {
+        &self.calls[0]
+    }
+
+    pub(super) fn op(&self) -> &Op {
+        &self.call().op
+    }
+
     /// Whether it is a change with a key, whose answer is kept.
     pub(super) fn is_keyed(&self) -> bool {
-        !matches!(self.call.op, Op::Open { .. } | Op::Abort { .. } | Op::Limits(_))
+        !matches!(self.op(), Op::Open { .. } | Op::Abort { .. } | Op::Limits(_))
     }
 
     /// Looks up what the operation is about, before anything happens.
     pub(super) async fn prepare(
         user: &User,
-        call: Call,
+        calls: Vec<Call>,
         ids: &BTreeMap<u64, UploadId>,
     ) -> Result<Self> {
-        let ats: Vec<(&At, If)> = match &call.op {
+        let ats: Vec<(&At, If)> = match &calls[0].op {
             Op::Open { at, target, .. } | Op::Rename { to: at, target, .. } => vec![(at, *target)],
             Op::Pack(members) => {
                 let at = |member: &'_ Member| match member {
@@ -101,11 +110,12 @@ impl Sent {
                 _ => None,
             });
         }
-        let upload = match &call.op {
+        let upload = match &calls[0].op {
             Op::Commit { slot } | Op::Abort { slot } => ids.get(slot).copied(),
             _ => None,
         };
-        Ok(Self { call, key: user.key(), versions, upload })
+        let key = user.key();
+        Ok(Self { calls, key, versions, upload })
     }
 
     /// Carries it out. `again`: its bytes were sent before.
@@ -118,7 +128,7 @@ impl Sent {
         match self.try_carry(user, accounts, again).await {
             Ok(outcome) => Ok(outcome),
             Err(StoreError::Refused { situation, .. }) => Ok(Outcome::Refused(situation)),
-            Err(error) => Err(format!("{:?} failed: {error:?}", self.call.op)),
+            Err(error) => Err(format!("{:?} failed: {error:?}", self.op())),
         }
     }
 
@@ -129,7 +139,7 @@ impl Sent {
         again: bool,
     ) -> Result<Outcome> {
         let (store, id, key) = (&user.store, user.id, self.key);
-        match &self.call.op {
+        match self.op() {
             Op::Open { slot, at, size, target, parents } => {
                 let upload = NewUpload {
                     key: key_of(*slot),
@@ -142,7 +152,7 @@ impl Sent {
             }
             Op::Commit { .. } => {
                 let Meant { epoch, size, .. } =
-                    self.call.upload.expect("a commit is about an upload");
+                    self.call().upload.expect("a commit is about an upload");
                 let upload = self.upload.expect("what the model has the store has");
                 let by = OpenedBy { upload, epoch: Epoch(epoch) };
                 let content = bytes(size, size as usize);
@@ -190,7 +200,7 @@ impl Sent {
         match member {
             Member::Folder(at) => folder_member(at),
             Member::File(at, size, target) => {
-                let content = bytes(self.call.number, *size as usize);
+                let content = bytes(self.call().number, *size as usize);
                 crate::store::conformance::member(at, &content, self.target(index, *target))
             }
         }

@@ -4,8 +4,8 @@
 //! operation   what accounts do, drawn from a seed
 //! reference   an account as it must be; `verbs` and `pack`: what must come of each operation
 //! driver      what comes of it in a store
-//! run         both side by side: one operation, or several at once
-//! serial      the order of operations that ran at once
+//! run         both side by side, one operation after the other
+//! at_once     several at once; `serial`: the orders that explain them
 //! shrink      the shortest program that still fails
 //! ```
 //!
@@ -17,6 +17,7 @@
 //! Changes by hand and `quota scan` are no operations yet: the model keeps `used` apart from the
 //! tree, so that a scan is `used = counted()`.
 
+mod at_once;
 mod driver;
 mod operation;
 mod pack;

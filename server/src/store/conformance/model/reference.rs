@@ -95,6 +95,12 @@ pub(super) struct Upload {
     pub(super) touched: i64,
 }
 
+impl Upload {
+    pub(super) fn is_idle(&self, now: i64, expiry: i64) -> bool {
+        self.touched <= now - expiry
+    }
+}
+
 /// What an operation came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -315,7 +321,7 @@ impl Account {
 
     /// Gives an idle upload up.
     pub(super) fn expire(&mut self, slot: u64, expiry: i64) {
-        if self.uploads.get(&slot).is_some_and(|upload| upload.touched <= self.now - expiry) {
+        if self.uploads.get(&slot).is_some_and(|upload| upload.is_idle(self.now, expiry)) {
             self.uploads.remove(&slot);
         }
     }

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use sampan_protocol::UploadId;
 
 use super::driver::{Seen, Sent, look};
-use super::operation::{Call, Op, Step};
+use super::operation::{Op, Step};
 use super::reference::{Account, Outcome, Sum};
-use super::serial::serialise;
 use super::{EXPIRY, Modelled};
 use crate::store::QuotaLimits;
 use crate::store::conformance::{User, account};
@@ -37,8 +36,8 @@ pub(super) struct Stats {
     operations: u64,
     refused: u64,
     over_quota: u64,
-    at_once: u64,
-    expired: u64,
+    pub(super) at_once: u64,
+    pub(super) expired: u64,
     again: u64,
     restarts: u64,
 }
@@ -56,7 +55,7 @@ impl fmt::Display for Stats {
 }
 
 impl Stats {
-    fn note(&mut self, outcome: &Outcome) {
+    pub(super) fn note(&mut self, outcome: &Outcome) {
         use crate::store::Situation::{OverQuota, TooManyFiles};
         self.operations += 1;
         let mut refused = |situation: &crate::store::Situation| {
@@ -73,22 +72,24 @@ impl Stats {
 }
 
 /// One account on both sides.
-struct Side {
-    user: Arc<User>,
-    model: Account,
+pub(super) struct Side {
+    pub(super) user: Arc<User>,
+    /// What it may be by all that was seen: more than one only where operations met.
+    pub(super) models: Vec<Account>,
     ids: BTreeMap<u64, UploadId>,
     /// The last change with a key, and what it was answered.
     last: Option<(Sent, Outcome)>,
 }
 
-struct Run<F> {
-    fixture: F,
-    sides: Vec<Side>,
+pub(super) struct Run<F> {
+    pub(super) fixture: F,
+    pub(super) sides: Vec<Side>,
     number: u64,
-    stats: Stats,
+    pub(super) stats: Stats,
 }
 
-type Step1<T = ()> = Result<T, (Option<usize>, String)>;
+/// What a step comes to, or whose account it went wrong for, and how.
+pub(super) type Stepped<T = ()> = Result<T, (Option<usize>, String)>;
 
 /// Runs a program in a fresh store.
 pub(super) async fn run<F: Modelled + 'static>(
@@ -100,8 +101,8 @@ pub(super) async fn run<F: Modelled + 'static>(
     for (index, limits) in limits.iter().enumerate() {
         let made = account(&fixture, &format!("user{index}"), *limits).await;
         let user = Arc::new(User::of(&fixture, made.id));
-        let model = Account { limits: *limits, ..Account::default() };
-        sides.push(Side { user, model, ids: BTreeMap::new(), last: None });
+        let models = vec![Account { limits: *limits, ..Account::default() }];
+        sides.push(Side { user, models, ids: BTreeMap::new(), last: None });
     }
     let mut run = Run { fixture, sides, number: 0, stats: Stats::default() };
     for (index, step) in program.iter().enumerate() {
@@ -116,7 +117,7 @@ pub(super) async fn run<F: Modelled + 'static>(
 }
 
 impl<F: Modelled + 'static> Run<F> {
-    async fn step(&mut self, step: &Step) -> Step1 {
+    async fn step(&mut self, step: &Step) -> Stepped {
         match step {
             Step::One(index, op) => self.one(*index, op).await,
             Step::Again(index) => self.again(*index).await,
@@ -125,12 +126,14 @@ impl<F: Modelled + 'static> Run<F> {
                 self.pass_time();
                 self.fixture.expire().await;
                 for index in 0..self.sides.len() {
-                    let model = &mut self.sides[index].model;
-                    let before = model.uploads.len();
-                    for slot in model.uploads.keys().copied().collect::<Vec<_>>() {
-                        model.expire(slot, EXPIRY);
+                    let mut expired = 0;
+                    for model in &mut self.sides[index].models {
+                        let before = model.uploads.len();
+                        for slot in model.uploads.keys().copied().collect::<Vec<_>>() {
+                            model.expire(slot, EXPIRY);
+                        }
+                        expired = before - model.uploads.len();
                     }
-                    let expired = before - model.uploads.len();
                     if expired > 0 {
                         self.stats.expired += expired as u64;
                         self.check(index).await?;
@@ -152,166 +155,84 @@ impl<F: Modelled + 'static> Run<F> {
         }
     }
 
-    fn pass_time(&mut self) {
+    pub(super) fn pass_time(&mut self) {
         self.fixture.pass_time(PASSES);
-        for side in &mut self.sides {
-            side.model.now += PASSES;
+        for model in self.sides.iter_mut().flat_map(|side| &mut side.models) {
+            model.now += PASSES;
         }
     }
 
-    fn call(&mut self, index: usize, op: &Op) -> Option<Call> {
+    /// An operation, ready to be carried out. `None`: it is about an upload that is not there.
+    pub(super) async fn prepare(&mut self, index: usize, op: &Op) -> Stepped<Option<Sent>> {
         self.number += 1;
-        self.sides[index].model.call(self.number, op)
-    }
-
-    async fn prepare(&self, index: usize, call: Call) -> Step1<Sent> {
         let side = &self.sides[index];
-        let prepared = Sent::prepare(&side.user, call, &side.ids).await;
-        prepared.map_err(|error| (Some(index), format!("preparing failed: {error:?}")))
+        let calls = side.models.iter().map(|model| model.call(self.number, op));
+        let Some(calls) = calls.collect::<Option<Vec<_>>>() else { return Ok(None) };
+        let prepared = Sent::prepare(&side.user, calls, &side.ids).await;
+        prepared.map(Some).map_err(|error| (Some(index), format!("preparing failed: {error:?}")))
     }
 
     /// One operation, and both sides compared.
-    async fn one(&mut self, index: usize, op: &Op) -> Step1 {
-        let Some(call) = self.call(index, op) else { return Ok(()) };
-        let sent = self.prepare(index, call).await?;
+    async fn one(&mut self, index: usize, op: &Op) -> Stepped {
+        let Some(sent) = self.prepare(index, op).await? else { return Ok(()) };
         let failed = |why: String| (Some(index), why);
-        let before = self.sides[index].model.clone();
         let side = &mut self.sides[index];
+        let before = side.models.clone();
         let accounts = self.fixture.accounts();
         let found = sent.carry(&side.user, &*accounts, false).await.map_err(failed)?;
-        let meant = side.model.apply(&sent.call);
-        if found != meant {
+        let mut meant = Vec::new();
+        for (mut model, call) in std::mem::take(&mut side.models).into_iter().zip(&sent.calls) {
+            let outcome = model.apply(call);
+            if outcome == found {
+                side.models.push(model);
+            }
+            meant.push(outcome);
+        }
+        if side.models.is_empty() {
             let why = format!("{op:?}\n  came to   {found:?}\n  should be {meant:?}\n  {before:?}");
             return Err(failed(why));
         }
         self.stats.note(&found);
         // A folder that was there is no change whose answer is kept.
-        if sent.is_keyed() && (before != side.model || matches!(found, Outcome::Refused(_))) {
+        if sent.is_keyed() && (before != side.models || matches!(found, Outcome::Refused(_))) {
             side.last = Some((sent, found));
         }
         self.check(index).await
     }
 
     /// HARDENING 2.7: the last change once more gives its first answer, and no second effect.
-    async fn again(&mut self, index: usize) -> Step1 {
+    async fn again(&mut self, index: usize) -> Stepped {
         let side = &self.sides[index];
         let Some((sent, first)) = &side.last else { return Ok(()) };
         let failed = |why: String| (Some(index), why);
         let accounts = self.fixture.accounts();
         let found = sent.carry(&side.user, &*accounts, true).await.map_err(failed)?;
         if found != *first {
-            let why = format!("{:?} again came to {found:?}, first to {first:?}", sent.call.op);
+            let why = format!("{:?} again came to {found:?}, first to {first:?}", sent.op());
             return Err(failed(why));
         }
         self.stats.again += 1;
         self.check(index).await
     }
 
-    /// Operations at once; then some order of them must explain what each came to.
-    async fn at_once(&mut self, ops: &[(usize, Op)], expiry: bool) -> Step1 {
-        if expiry {
-            self.pass_time();
-        }
-        let mut sent: Vec<(usize, Sent)> = Vec::new();
-        for (index, op) in ops {
-            if let Some(call) = self.call(*index, op) {
-                sent.push((*index, self.prepare(*index, call).await?));
-            }
-        }
-        let mut tasks = Vec::new();
-        let bounds: Vec<Sum> = self.sides.iter().map(|side| most(&side.model, &sent)).collect();
-        for (index, sent) in sent {
-            let user = self.sides[index].user.clone();
-            let accounts = self.fixture.accounts();
-            tasks.push((
-                index,
-                tokio::spawn(async move {
-                    let outcome = sent.carry(&user, &*accounts, false).await?;
-                    Ok::<_, String>((sent.call, outcome))
-                }),
-            ));
-        }
-        if expiry {
-            self.fixture.expire().await;
-        }
-        let mut calls: BTreeMap<usize, Vec<(Call, Outcome)>> = BTreeMap::new();
-        for (index, task) in tasks {
-            let answered = task.await.map_err(|error| error.to_string());
-            let answered = answered.and_then(|answered| answered);
-            let (call, outcome) = answered.map_err(|why| (Some(index), why))?;
-            self.stats.note(&outcome);
-            self.stats.at_once += 1;
-            calls.entry(index).or_default().push((call, outcome));
-            self.audit(index, bounds[index]).await?;
-        }
-        for index in 0..self.sides.len() {
-            let mine = calls.remove(&index).unwrap_or_default();
-            if mine.is_empty() && !expiry {
-                continue;
-            }
-            let side = &self.sides[index];
-            let failed = |why: String| (Some(index), why);
-            let looked = look(&side.user).await;
-            let (seen, _) = looked.map_err(|error| failed(format!("cannot look: {error:?}")))?;
-            let Some(end) = serialise(&side.model, &mine, expiry, &seen) else {
-                let calls: Vec<String> = mine
-                    .iter()
-                    .map(|(call, outcome)| format!("\n  {:?} -> {outcome:?}", call.op))
-                    .collect();
-                return Err(failed(format!(
-                    "no order explains{}\n  from {:?}\n  to   {seen:?}",
-                    calls.concat(),
-                    side.model
-                )));
-            };
-            self.stats.expired += u64::from(expiry && end.uploads.len() < side.model.uploads.len());
-            self.sides[index].model = end;
-            self.check(index).await?;
-        }
-        Ok(())
-    }
-
-    /// The books at any moment.
-    async fn audit(&self, index: usize, most: Sum) -> Step1 {
-        let failed = |why: String| (Some(index), why);
-        let books = self.fixture.audit(self.sides[index].user.id).await.map_err(failed)?;
-        if books.bytes > most.bytes || books.entries > most.entries {
-            return Err(failed(format!("{books:?} is more than {most:?}")));
-        }
-        Ok(())
-    }
-
     /// Both sides of an account that is at rest.
-    async fn check(&mut self, index: usize) -> Step1 {
+    pub(super) async fn check(&mut self, index: usize) -> Stepped {
         let failed = |why: String| (Some(index), why);
         let side = &mut self.sides[index];
         let looked = look(&side.user).await;
         let (seen, ids) = looked.map_err(|error| failed(format!("cannot look: {error:?}")))?;
         side.ids = ids;
-        let meant = Seen::of(&side.model);
-        if seen != meant {
-            return Err(failed(format!(
-                "\n  there is        {seen:?}\n  there should be {meant:?}"
-            )));
-        }
+        let (fits, others) = std::mem::take(&mut side.models)
+            .into_iter()
+            .partition::<Vec<_>, _>(|model| Seen::of(model) == seen);
+        let Some(model) = fits.first() else {
+            return Err(failed(format!("there is {seen:?}\n  there should be one of {others:?}")));
+        };
         let (bytes, entries) = self.fixture.counted(side.user.id).await;
-        if Sum::new(bytes, entries) != side.model.counted() {
+        if Sum::new(bytes, entries) != model.counted() {
             return Err(failed(format!("a count finds {bytes} bytes and {entries} entries")));
         }
+        side.models = fits;
         self.fixture.audit(side.user.id).await.map_err(failed).map(drop)
     }
-}
-
-/// The most that an account may hold while `sent` run: what it held, or what a limit allows.
-fn most(model: &Account, sent: &[(usize, Sent)]) -> Sum {
-    let held = model.used.plus(model.reserved());
-    let lowered_or_raised = sent.iter().filter_map(|(_, sent)| match &sent.call.op {
-        Op::Limits(limits) => Some(*limits),
-        _ => None,
-    });
-    let limits = std::iter::once(model.limits).chain(lowered_or_raised);
-    let most = |limit: Option<u64>, held: u64| held.max(limit.unwrap_or(u64::MAX));
-    limits.fold(held, |sum, limits| {
-        Sum::new(most(limits.bytes, sum.bytes), most(limits.entries, sum.entries))
-    })
 }

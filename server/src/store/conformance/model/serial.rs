@@ -4,6 +4,8 @@
 //! comes to what the store answered. Removing a tree is two events, for its name goes first and what
 //! it holds is free only when it is deleted; so is giving up each idle upload an event of its own.
 
+use std::collections::HashMap;
+
 use super::EXPIRY;
 use super::driver::Seen;
 use super::operation::Call;
@@ -24,17 +26,21 @@ struct Search<'a> {
     calls: &'a [(Call, Outcome)],
     events: Vec<Event>,
     seen: &'a Seen,
-    /// States that led nowhere, by the events that were left.
-    tried: std::collections::HashMap<u64, Vec<Account>>,
+    /// States that were gone on from, by the events that were left.
+    tried: HashMap<u64, Vec<Account>>,
+    ends: Vec<Account>,
 }
 
-/// The account after some order of `calls` that gives all their outcomes and ends in what is seen.
+/// The accounts after every order of `calls` that gives all their outcomes and ends in what is seen.
+///
+/// There may be several that differ in what cannot be seen: of two uploads that were opened at once
+/// over an empty file, which one counts on it?
 pub(super) fn serialise(
     start: &Account,
     calls: &[(Call, Outcome)],
     expiry: bool,
     seen: &Seen,
-) -> Option<Account> {
+) -> Vec<Account> {
     let mut events: Vec<Event> = Vec::new();
     for (index, (_, outcome)) in calls.iter().enumerate() {
         events.push(Event::Call(index));
@@ -43,20 +49,27 @@ pub(super) fn serialise(
         }
     }
     if expiry {
-        events.extend(start.uploads.iter().map(|(slot, it)| Event::Expired(*slot, it.born)));
+        let idle = start.uploads.iter().filter(|(_, upload)| upload.is_idle(start.now, EXPIRY));
+        events.extend(idle.map(|(slot, upload)| Event::Expired(*slot, upload.born)));
     }
-    let mut search = Search { calls, events, seen, tried: std::collections::HashMap::new() };
-    let all = (1 << search.events.len()) - 1;
-    search.go_on(start, all)
+    let all = (1 << events.len()) - 1;
+    let mut search = Search { calls, events, seen, tried: HashMap::new(), ends: Vec::new() };
+    search.go_on(start, all);
+    search.ends
 }
 
 impl Search<'_> {
-    fn go_on(&mut self, account: &Account, left: u64) -> Option<Account> {
-        if left == 0 {
-            return (Seen::of(account) == *self.seen).then(|| account.clone());
+    fn go_on(&mut self, account: &Account, left: u64) {
+        let tried = self.tried.entry(left).or_default();
+        if tried.contains(account) {
+            return;
         }
-        if self.tried.get(&left).is_some_and(|tried| tried.contains(account)) {
-            return None;
+        tried.push(account.clone());
+        if left == 0 {
+            if Seen::of(account) == *self.seen {
+                self.ends.push(account.clone());
+            }
+            return;
         }
         for index in (0..self.events.len()).filter(|index| left & (1 << index) != 0) {
             let mut next = account.clone();
@@ -66,10 +79,8 @@ impl Search<'_> {
                     next.begin(call) == *outcome
                 }
                 Event::Purged(call) => {
-                    let number = self.calls[call].0.number;
-                    let is_gone = left & (1 << (index - 1)) == 0;
-                    next.finish_purge(number);
-                    is_gone
+                    next.finish_purge(self.calls[call].0.number);
+                    left & (1 << (index - 1)) == 0
                 }
                 Event::Expired(slot, born) => {
                     if next.uploads.get(&slot).is_some_and(|upload| upload.born == born) {
@@ -78,11 +89,9 @@ impl Search<'_> {
                     true
                 }
             };
-            if fits && let Some(end) = self.go_on(&next, left & !(1 << index)) {
-                return Some(end);
+            if fits {
+                self.go_on(&next, left & !(1 << index));
             }
         }
-        self.tried.entry(left).or_default().push(account.clone());
-        None
     }
 }

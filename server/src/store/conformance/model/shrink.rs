@@ -11,7 +11,7 @@ use super::run::{Failure, run};
 use crate::store::QuotaLimits;
 
 /// Programs that are run at most.
-const RUNS: usize = 300;
+const RUNS: usize = 80;
 /// Times that one is run before it counts as one that works.
 const TRIES: usize = 2;
 
