@@ -41,6 +41,19 @@ pub enum StoreError {
     Closed,
 }
 
+impl StoreError {
+    /// Whether the account's limits leave too little.
+    pub(crate) fn is_over_quota(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                situation: Situation::OverQuota { .. } | Situation::TooManyFiles { .. },
+                ..
+            }
+        )
+    }
+}
+
 /// What can be wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]

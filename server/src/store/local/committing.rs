@@ -120,8 +120,7 @@ impl Inner {
     ) -> Result<Changed> {
         let mut published = false;
         let answer = self.change(home, request, || {
-            let (publish, extra) = self.plan_publish(home, upload)?;
-            let answer = self.perform(home, request, &Intent::Publish(publish), extra);
+            let answer = self.publish(home, request, upload);
             published = answer.is_ok();
             answer
         });
@@ -145,6 +144,24 @@ impl Inner {
             upload.lock().state.set_phase(Phase::Gone);
         }
         self.uploads.forget(key);
+    }
+
+    fn publish(&self, home: &Home, request: &Request, upload: &Upload) -> Result<Answer> {
+        let (mut publish, mut extra) = self.plan_publish(home, upload)?;
+        loop {
+            match self.perform(home, request, &Intent::Publish(publish), extra) {
+                // What it counts on may have moved into its reservation meanwhile: a removed tree is
+                // credited in nobody's turn.
+                Err(error) if error.is_over_quota() => {
+                    let planned = extra;
+                    (publish, extra) = self.plan_publish(home, upload)?;
+                    if extra == planned {
+                        return Err(error);
+                    }
+                }
+                performed => return performed,
+            }
+        }
     }
 
     fn plan_publish(&self, home: &Home, upload: &Upload) -> Result<(Publish, Charge)> {

@@ -86,10 +86,7 @@ impl Inner {
                 match self.perform(home, request, &Intent::Pack(steps), reserve) {
                     // The limits were lowered since it was planned: they are no change of the
                     // account's own, and wait for no turn.
-                    Err(StoreError::Refused {
-                        situation: Situation::OverQuota { .. } | Situation::TooManyFiles { .. },
-                        ..
-                    }) if tries > 0 => {}
+                    Err(error) if error.is_over_quota() && tries > 0 => {}
                     performed => return performed,
                 }
             }

@@ -65,27 +65,33 @@ async fn a_member_that_exists_takes_no_quota_from_the_others() {
     check_books(&local, &anna).await;
 }
 
-/// Lowers a limit between what an account plans and what it then writes down.
+/// Changes the ledger between what an account plans and what it then writes down, as what waits for
+/// no turn may.
 #[derive(Default)]
-struct Lowers(std::sync::Mutex<Option<std::path::PathBuf>>);
+struct Meanwhile(std::sync::Mutex<Option<(std::path::PathBuf, &'static str)>>);
 
-impl Faults for Lowers {
+impl Faults for Meanwhile {
     fn before(&self, call: Call) -> std::io::Result<()> {
         let armed = self.0.lock().unwrap().take_if(|_| call == Call::Transaction);
-        if let Some(database) = armed {
-            let database = rusqlite::Connection::open(database).unwrap();
-            let sql = "UPDATE accounts SET limit_entries = used_entries + 1";
-            assert_eq!(database.execute(sql, []).unwrap(), 1);
+        if let Some((database, sql)) = armed {
+            rusqlite::Connection::open(database).unwrap().execute_batch(sql).unwrap();
         }
         Ok(())
     }
 }
 
-/// HARDENING 3: a limit that is lowered while a pack is published refuses the members that no longer
-/// fit, not the pack.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_limit_lowered_beside_a_pack_refuses_single_members() {
-    let faults = Arc::new(Lowers::default());
+impl Meanwhile {
+    fn arm(&self, local: &Local, sql: &'static str) {
+        *self.0.lock().unwrap() = Some((local.path().join("sampand.db"), sql));
+    }
+
+    fn assert_done(&self) {
+        assert!(self.0.lock().unwrap().is_none(), "the ledger was changed");
+    }
+}
+
+async fn meanwhile() -> (Arc<Meanwhile>, Local) {
+    let faults = Arc::new(Meanwhile::default());
     let local = Local::in_memory(LocalOptions {
         durability: Durability::Relaxed,
         disk_floor: 0,
@@ -93,12 +99,46 @@ async fn a_limit_lowered_beside_a_pack_refuses_single_members() {
         ..LocalOptions::default()
     })
     .await;
+    (faults, local)
+}
+
+/// HARDENING 3: what an upload counts on may move into its reservation while it is committed, for a
+/// removed tree is credited in nobody's turn: it needs nothing more then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credit_that_moves_beside_a_commit_is_not_asked_for_again() {
+    let (faults, local) = meanwhile().await;
+    let anna = limited(&local, Some(100), None).await;
+    anna.put("f", &[1; 80], Target::Absent).await.unwrap();
+    let content = bytes(1, 90);
+    let by = anna.store.open_upload(anna.id, anna.upload("f", 90, Target::Any)).await.unwrap().by;
+    anna.write_all(by, &content).await.unwrap();
+    anna.rename("f", "gone", Target::Absent).await.unwrap();
+    assert_eq!(anna.held().await, (80, 1, 10, 0));
+    fs::remove_file(local.path().join("homes/anna/gone")).unwrap();
+    faults.arm(
+        &local,
+        "UPDATE uploads SET credit_inode = NULL, credit_bytes = 0, credit_entries = 0, \
+         reserved_bytes = 90, reserved_entries = 1; \
+         UPDATE accounts SET used_bytes = 0, used_entries = 0, reserved_bytes = 90, \
+         reserved_entries = 1",
+    );
+    anna.store.commit(anna.id, anna.key(), by, root_of(&content)).await.unwrap();
+    faults.assert_done();
+    assert_eq!(anna.held().await, (90, 1, 0, 0));
+    check_books(&local, &anna).await;
+}
+
+/// HARDENING 3: a limit that is lowered while a pack is published refuses the members that no longer
+/// fit, not the pack.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_lowered_beside_a_pack_refuses_single_members() {
+    let (faults, local) = meanwhile().await;
     let anna = limited(&local, None, Some(10)).await;
     anna.mkdir("d").await.unwrap();
-    *faults.0.lock().unwrap() = Some(local.path().join("sampand.db"));
+    faults.arm(&local, "UPDATE accounts SET limit_entries = used_entries + 1");
     let members = vec![member("a", b"1", Target::Absent), member("b", b"2", Target::Absent)];
     let mut outcomes = anna.pack(anna.key(), members).await.unwrap();
-    assert!(faults.0.lock().unwrap().is_none(), "the limit was lowered");
+    faults.assert_done();
     let refused = situation(outcomes.pop().unwrap());
     assert_eq!(refused, Situation::TooManyFiles { needed: 1, available: 0 });
     outcomes.pop().unwrap().unwrap();
