@@ -107,7 +107,8 @@ pub trait Faults: Send + Sync + 'static {
 /// The disk, as this program uses it.
 #[derive(Clone, Default)]
 pub struct Disk {
-    faults: Option<Arc<dyn Faults>>,
+    /// Thin, for a disk is kept with everything that was opened on it.
+    faults: Option<Arc<Arc<dyn Faults>>>,
 }
 
 impl fmt::Debug for Disk {
@@ -121,7 +122,7 @@ type Result<T, E = Errno> = std::result::Result<T, E>;
 impl Disk {
     /// One that a test disturbs.
     pub fn with(faults: Arc<dyn Faults>) -> Self {
-        Self { faults: Some(faults) }
+        Self { faults: Some(Arc::new(faults)) }
     }
 
     fn before(&self, call: Call<'_>) -> Result<usize> {
@@ -276,11 +277,10 @@ impl Disk {
     /// Renames, with what `flags` demand; without any it replaces what is there.
     pub(super) fn rename(
         &self,
-        from: (impl AsFd, &[u8]),
-        to: (impl AsFd, &[u8]),
+        from: (BorrowedFd<'_>, &[u8]),
+        to: (BorrowedFd<'_>, &[u8]),
         flags: RenameFlags,
     ) -> Result<()> {
-        let (from, to) = ((from.0.as_fd(), from.1), (to.0.as_fd(), to.1));
         self.run(Call::Rename { from, to, flags }, || {
             if flags.is_empty() {
                 return fs::renameat(from.0, from.1, to.0, to.1);
@@ -290,8 +290,11 @@ impl Disk {
     }
 
     /// Gives a file a second name, where nothing may be.
-    pub(super) fn link(&self, from: (impl AsFd, &[u8]), to: (impl AsFd, &[u8])) -> Result<()> {
-        let (from, to) = ((from.0.as_fd(), from.1), (to.0.as_fd(), to.1));
+    pub(super) fn link(
+        &self,
+        from: (BorrowedFd<'_>, &[u8]),
+        to: (BorrowedFd<'_>, &[u8]),
+    ) -> Result<()> {
         self.run(Call::Link { from, to }, || {
             fs::linkat(from.0, from.1, to.0, to.1, AtFlags::empty())
         })

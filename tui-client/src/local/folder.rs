@@ -36,8 +36,13 @@ const STEP_BYTES: usize = 3072;
 /// An open folder. It stays the same one whatever becomes of its path, which serves messages only.
 #[derive(Clone, Debug)]
 pub struct Folder {
-    handle: Arc<OwnedFd>,
+    handle: Arc<Handle>,
     path: PathBuf,
+}
+
+#[derive(Debug)]
+struct Handle {
+    fd: OwnedFd,
     disk: Disk,
 }
 
@@ -50,12 +55,16 @@ impl Folder {
     /// The same, on a disk that may fail.
     pub fn open_on(disk: &Disk, path: &Path) -> Result<Self, Failure> {
         let handle = disk.open(CWD, path, HELD).map_err(|error| failed(path, error))?;
-        Ok(Self { handle: Arc::new(handle), path: path.to_owned(), disk: disk.clone() })
+        Ok(Self::new(handle, path.to_owned(), disk))
+    }
+
+    fn new(fd: OwnedFd, path: PathBuf, disk: &Disk) -> Self {
+        Self { handle: Arc::new(Handle { fd, disk: disk.clone() }), path }
     }
 
     /// What it lies on.
     pub(super) fn disk(&self) -> &Disk {
-        &self.disk
+        &self.handle.disk
     }
 
     /// The path that it was opened by.
@@ -73,23 +82,22 @@ impl Folder {
         if names.is_empty() {
             return Ok(self.clone());
         }
-        let handle = match open_below(&self.disk, self.as_fd(), names) {
+        let handle = match open_below(self.disk(), self.as_fd(), names) {
             Ok(handle) => handle,
             // Which of the names it was, and what lies there, takes a look at each. Old kernels
             // and other systems always take this way.
             Err(_) => self.step_by_step(names)?,
         };
-        let (path, disk) = (self.path_of(names), self.disk.clone());
-        Ok(Self { handle: Arc::new(handle), path, disk })
+        Ok(Self::new(handle, self.path_of(names), self.disk()))
     }
 
     fn step_by_step(&self, names: &[Name]) -> Result<OwnedFd, Failure> {
         let mut at: Option<OwnedFd> = None;
         for (index, name) in names.iter().enumerate() {
             let folder = at.as_ref().map_or(self.as_fd(), AsFd::as_fd);
-            let next = step(&self.disk, folder, name).map_err(|error| {
+            let next = step(self.disk(), folder, name).map_err(|error| {
                 let path = self.path_of(&names[..=index]);
-                match (error, look_in(&self.disk, folder, name).map(|look| look.kind)) {
+                match (error, look_in(self.disk(), folder, name).map(|look| look.kind)) {
                     (Errno::NOTDIR | Errno::LOOP, Ok(sampan_protocol::EntryKind::Link)) => {
                         about(Situation::IsALink(Side::Local), &path)
                     }
@@ -112,24 +120,24 @@ impl Folder {
 
     /// What a name in this folder is; a link is described, not followed.
     pub(super) fn look_at(&self, name: &Name) -> rustix::io::Result<Look> {
-        look_in(&self.disk, self.as_fd(), name)
+        look_in(self.disk(), self.as_fd(), name)
     }
 
     /// What this folder itself is.
     pub(super) fn look(&self) -> Result<Look, Failure> {
-        let looked = self.disk.look_open(self.as_fd());
+        let looked = self.disk().look_open(self.as_fd());
         looked.map(|stat| Look::of(&stat)).map_err(|error| failed(&self.path, error))
     }
 
     /// Opens this folder anew, to read it, flush it or set its attributes.
     pub(super) fn reopen(&self) -> rustix::io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        self.disk.open(self.as_fd(), c".", flags)
+        self.disk().open(self.as_fd(), c".", flags)
     }
 
     /// Its names.
     pub(super) fn names(&self) -> rustix::io::Result<Dir> {
-        self.disk.names(self.reopen()?)
+        self.disk().names(self.reopen()?)
     }
 
     /// The path of a name in this folder, for messages.
@@ -147,7 +155,7 @@ impl Folder {
 
 impl AsFd for Folder {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.handle.as_fd()
+        self.handle.fd.as_fd()
     }
 }
 

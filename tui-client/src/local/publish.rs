@@ -3,6 +3,7 @@
 //! Invariant: whatever is replaced was looked at after it could no longer be reached under its
 //! name, where the file system can exchange two names; and right before, where it cannot.
 
+use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, RenameFlags};
 use rustix::io::Errno;
 use sampan_protocol::Name;
@@ -44,7 +45,7 @@ pub(super) fn rename_to_free(
     to: &Folder,
     new: &[u8],
 ) -> Result<(), Errno> {
-    match from.disk().rename((from, old), (to, new), RenameFlags::NOREPLACE) {
+    match from.disk().rename((from.as_fd(), old), (to.as_fd(), new), RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
         renamed => return renamed,
     }
@@ -56,14 +57,16 @@ pub(super) fn rename_to_free(
 /// folder, the name is looked at right before: a file that appears in that moment is lost.
 fn rename_to_free_by_link(from: &Folder, old: &[u8], to: &Folder, new: &[u8]) -> Result<(), Errno> {
     let disk = from.disk();
-    match disk.link((from, old), (to, new)) {
+    match disk.link((from.as_fd(), old), (to.as_fd(), new)) {
         Ok(()) => return disk.unlink(from, old),
         Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {}
         Err(error) => return Err(error),
     }
     match disk.look(to, new, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(_) => Err(Errno::EXIST),
-        Err(Errno::NOENT) => disk.rename((from, old), (to, new), RenameFlags::empty()),
+        Err(Errno::NOENT) => {
+            disk.rename((from.as_fd(), old), (to.as_fd(), new), RenameFlags::empty())
+        }
         Err(error) => Err(error),
     }
 }
@@ -76,7 +79,7 @@ pub(super) fn rename_over(
     victim: &Identity,
 ) -> Result<(), Unpublished> {
     let disk = folder.disk();
-    let (staged, target) = ((folder, old.as_bytes()), (folder, new.as_bytes()));
+    let (staged, target) = ((folder.as_fd(), old.as_bytes()), (folder.as_fd(), new.as_bytes()));
     let seen = match folder.look_at(new) {
         Err(Errno::NOENT) => return to_free(folder, old, new),
         seen => seen?,

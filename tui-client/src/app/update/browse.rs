@@ -179,9 +179,9 @@ pub(super) fn step_back(app: &mut App, turn: &mut Turn) {
     }
     let focus = app.focus;
     let pane = app.pane_mut(focus);
-    if !pane.marks.is_empty() {
-        pane.marks.clear();
-    } else {
+    if pane.marks.is_empty() {
         keep_in_view(app, |app| app.transfers.dismiss(turn.now));
+    } else {
+        pane.marks.clear();
     }
 }

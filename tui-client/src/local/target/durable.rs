@@ -8,7 +8,7 @@
 //! than it was made.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -20,8 +20,8 @@ use super::TargetRoot;
 use crate::failure::Failure;
 
 /// What is known of one chosen folder, by all that work in it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Durable(Arc<Mutex<State>>);
+#[derive(Debug, Default)]
+pub(super) struct Durable(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -48,7 +48,7 @@ impl Durable {
     }
 
     pub(super) fn with_made_above(levels: usize) -> Self {
-        Self(Arc::new(Mutex::new(State { made_above: levels, ..State::default() })))
+        Self(Mutex::new(State { made_above: levels, ..State::default() }))
     }
 
     /// What must be flushed so that names in `folders` last: they, and what leads there.
@@ -98,11 +98,11 @@ impl TargetRoot {
     /// Makes durable, once in a run, what earlier runs of the same command did here: one of them
     /// may have been told not to, or have broken before it could.
     pub fn flush_earlier(&self) -> Result<(), Failure> {
-        if self.durable.state().earlier {
+        if self.durable().state().earlier {
             return Ok(());
         }
         self.flush()?;
-        self.durable.state().earlier = true;
+        self.durable().state().earlier = true;
         Ok(())
     }
 
@@ -113,12 +113,12 @@ impl TargetRoot {
             flushed.map_err(|error| failed(folder.path(), error))
         };
         match names {
-            Names::Below(below) => flush(&self.folder.below(below)?),
+            Names::Below(below) => flush(&self.folder().below(below)?),
             Names::Above(levels) => {
                 // By the way up from what is open: its path may have led over links.
                 let way = vec![".."; *levels].join("/");
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let opened = self.disk().open(&self.folder, way.as_str(), flags);
+                let opened = self.disk().open(self.folder(), way.as_str(), flags);
                 match opened.and_then(|handle| self.disk().flush(handle)) {
                     // Who may not even read it has not made a folder in it; some hold no flush.
                     Err(Errno::ACCESS | Errno::PERM | Errno::INVAL | Errno::ROFS) => Ok(()),

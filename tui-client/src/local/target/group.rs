@@ -80,7 +80,7 @@ enum Held {
         /// Open if it may be flushed by itself, or stands for its disk.
         file: Option<OwnedFd>,
     },
-    Staged(Staged),
+    Staged(Box<Staged>),
 }
 
 impl Group {
@@ -153,7 +153,7 @@ impl Group {
         }
         set_attributes(disk, &staged.file, mode, mtime).map_err(|error| staged.failed(error))?;
         let staging = staged.staging.clone();
-        let held = Held::Staged(staged);
+        let held = Held::Staged(Box::new(staged));
         let (identity, device) = (there, there.device);
         self.members.push(Member { held, staging, identity, device, condition });
         Ok(())
@@ -207,7 +207,7 @@ impl Group {
         {
             return Ok((folder.clone(), *device, name.clone()));
         }
-        let folder = self.root.folder.descend(parents).map_err(in_the_way)?;
+        let folder = self.root.folder().descend(parents).map_err(in_the_way)?;
         let device = folder.look()?.identity.device;
         self.last = Some((parents.to_vec(), folder.clone(), device));
         Ok((folder, device, name.clone()))
@@ -229,7 +229,7 @@ impl Group {
         if !self.flush {
             return Ok(());
         }
-        let durable = &self.root.durable;
+        let durable = self.root.durable();
         let needed = durable.needed(folders);
         let flush_disks =
             || self.flush_disks(members).map_err(|error| failed(self.root.path(), error));
@@ -308,7 +308,7 @@ impl Group {
 
     fn path_of(&self, member: &Member) -> PathBuf {
         match &member.held {
-            Held::Whole { at, .. } => self.root.folder.path_of(&at.names()),
+            Held::Whole { at, .. } => self.root.folder().path_of(&at.names()),
             Held::Staged(staged) => staged.path(),
         }
     }

@@ -18,6 +18,7 @@ mod tests;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{CWD, Mode};
 use rustix::io::Errno;
@@ -58,6 +59,11 @@ pub enum Made {
 /// The folder that downloads go into.
 #[derive(Clone, Debug)]
 pub struct TargetRoot {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     folder: Folder,
     durable: Durable,
 }
@@ -70,8 +76,7 @@ impl TargetRoot {
 
     /// The same, on a disk that may fail.
     pub fn open_on(disk: &Disk, path: &Path) -> Result<Self, Failure> {
-        let folder = Folder::open_on(disk, path).map_err(in_the_way)?;
-        Ok(Self { folder, durable: Durable::default() })
+        Self::open_with(disk, path, Durable::default())
     }
 
     /// Opens the user's own path and makes what is missing of it.
@@ -100,26 +105,38 @@ impl TargetRoot {
                 Err(error) => return Err(in_the_way(failed_naming(folder, error))),
             }
         }
-        let durable = Durable::with_made_above(missing.len());
-        Self::open_on(disk, path).map(|root| Self { durable, ..root })
+        Self::open_with(disk, path, Durable::with_made_above(missing.len()))
+    }
+
+    fn open_with(disk: &Disk, path: &Path, durable: Durable) -> Result<Self, Failure> {
+        let folder = Folder::open_on(disk, path).map_err(in_the_way)?;
+        Ok(Self { inner: Arc::new(Inner { folder, durable }) })
+    }
+
+    fn folder(&self) -> &Folder {
+        &self.inner.folder
+    }
+
+    fn durable(&self) -> &Durable {
+        &self.inner.durable
     }
 
     /// What it lies on.
     pub fn disk(&self) -> &Disk {
-        self.folder.disk()
+        self.folder().disk()
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        self.folder().path()
     }
 
     /// What lies at a place; `None` if nothing does. A link is described, not followed.
     pub fn look(&self, at: &RemotePath) -> Result<Option<Look>, Failure> {
         if at.is_home() {
-            return self.folder.look().map(Some);
+            return self.folder().look().map(Some);
         }
-        let (folder, name) = match self.folder.parent_of(at) {
+        let (folder, name) = match self.folder().parent_of(at) {
             Ok(parent) => parent,
             Err(failure) if failure.situation == Situation::NotFound(Side::Local) => {
                 return Ok(None);
@@ -139,14 +156,16 @@ impl TargetRoot {
         if at.is_home() {
             return Ok(Made::Existing);
         }
-        let (folder, name) = self.folder.parent_of(at).map_err(in_the_way)?;
+        let (folder, name) = self.folder().parent_of(at).map_err(in_the_way)?;
         match folder.disk().make_folder(&folder, name.as_bytes(), Mode::RWXU) {
             Ok(()) => {
                 step::at(Step::FolderMade);
-                self.durable.forget(at);
+                self.durable().forget(at);
                 Ok(Made::New)
             }
-            Err(Errno::EXIST) => self.folder.below(at).map_err(in_the_way).map(|_| Made::Existing),
+            Err(Errno::EXIST) => {
+                self.folder().below(at).map_err(in_the_way).map(|_| Made::Existing)
+            }
             Err(error) => Err(failed_naming(&folder.path_to(&name), error)),
         }
     }
@@ -158,7 +177,7 @@ impl TargetRoot {
         mode: sampan_protocol::Mode,
         mtime: Timestamp,
     ) -> Result<(), Failure> {
-        let folder = self.folder.below(at).map_err(in_the_way)?;
+        let folder = self.folder().below(at).map_err(in_the_way)?;
         let failed = |error: Errno| failed(folder.path(), error);
         let handle = folder.reopen().map_err(failed)?;
         set_attributes(folder.disk(), &handle, mode, mtime).map_err(failed)
@@ -166,13 +185,14 @@ impl TargetRoot {
 
     /// Makes durable all that was done here, folders and their attributes included.
     pub fn flush(&self) -> Result<(), Failure> {
-        let flushed = self.folder.reopen().and_then(|handle| self.folder.disk().flush_disk(handle));
-        flushed.map_err(|error| failed(self.folder.path(), error))
+        let flushed =
+            self.folder().reopen().and_then(|handle| self.folder().disk().flush_disk(handle));
+        flushed.map_err(|error| failed(self.folder().path(), error))
     }
 
     /// Removes what a broken run staged for a place, if it is there.
     pub fn discard(&self, at: &RemotePath, staging: &StagingName) -> Result<(), Failure> {
-        let (folder, _) = match self.folder.parent_of(at) {
+        let (folder, _) = match self.folder().parent_of(at) {
             Ok(parent) => parent,
             Err(failure) if failure.situation == Situation::NotFound(Side::Local) => return Ok(()),
             Err(failure) => return Err(failure),

@@ -99,7 +99,7 @@ impl TargetRoot {
 
     /// The folder for a file, and its name there, if a file may get it.
     fn place_for(&self, at: &RemotePath) -> Result<(Folder, Name), Failure> {
-        let (folder, name) = self.folder.parent_of(at).map_err(in_the_way)?;
+        let (folder, name) = self.folder().parent_of(at).map_err(in_the_way)?;
         match folder.look_at(&name) {
             Ok(look) if look.is_folder() => Err(kind_differs(&folder.path_to(&name))),
             Ok(_) | Err(Errno::NOENT) => Ok((folder, name.clone())),

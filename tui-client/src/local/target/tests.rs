@@ -451,18 +451,36 @@ impl Faults for NoFlush {
     }
 }
 
+/// Fails one flush of bytes.
+struct Once(AtomicBool);
+impl Faults for Once {
+    fn before(&self, call: Call<'_>) -> Result<usize, Errno> {
+        let fails =
+            matches!(call, Call::FlushBytes { .. }) && !self.0.swap(true, Ordering::Relaxed);
+        if fails { Err(Errno::IO) } else { Ok(usize::MAX) }
+    }
+}
+
+/// Nobody but root may write what its mode forbids; this stands for everybody else.
+struct NotRoot(PathBuf);
+impl Faults for NotRoot {
+    fn before(&self, call: Call<'_>) -> Result<usize, Errno> {
+        match call {
+            Call::Open { flags }
+                if flags.contains(rustix::fs::OFlags::RDWR)
+                    && fs::metadata(&self.0).unwrap().mode() & 0o200 == 0 =>
+            {
+                Err(Errno::ACCESS)
+            }
+            _ => Ok(usize::MAX),
+        }
+    }
+}
+
 /// The system tells of a flush that failed once; the next one succeeds and proves nothing
 /// (HARDENING 2.5, 2.10).
 #[test]
 fn what_a_flush_in_the_background_failed_with_is_never_published() {
-    struct Once(AtomicBool);
-    impl Faults for Once {
-        fn before(&self, call: Call<'_>) -> Result<usize, Errno> {
-            let fails =
-                matches!(call, Call::FlushBytes { .. }) && !self.0.swap(true, Ordering::Relaxed);
-            if fails { Err(Errno::IO) } else { Ok(usize::MAX) }
-        }
-    }
     let shore = shore_on(&Disk::with(Arc::new(Once(AtomicBool::new(false)))));
     let (at, staging) = (at("f"), StagingName::of(5));
     let new = NewFile { at: &at, staging: &staging, size: 4 };
@@ -490,22 +508,6 @@ fn a_staged_file_that_got_its_mode_already_is_taken_up_again() {
     staged.write_at(b"new", 0).unwrap();
     rustix::fs::fchmod(&staged.file, rustix::fs::Mode::from_raw_mode(0o444)).unwrap();
     drop(staged);
-    /// Nobody but root may write what its mode forbids; this stands for everybody else.
-    struct NotRoot(PathBuf);
-    impl Faults for NotRoot {
-        fn before(&self, call: Call<'_>) -> Result<usize, Errno> {
-            use std::os::unix::fs::PermissionsExt;
-            match call {
-                Call::Open { flags }
-                    if flags.contains(rustix::fs::OFlags::RDWR)
-                        && fs::metadata(&self.0).unwrap().permissions().mode() & 0o200 == 0 =>
-                {
-                    Err(Errno::ACCESS)
-                }
-                _ => Ok(usize::MAX),
-            }
-        }
-    }
     let disk = Disk::with(Arc::new(NotRoot(shore.path.join(staging.as_str()))));
     let root = TargetRoot::open_on(&disk, &shore.path).unwrap();
     let staged = root.resume(new).unwrap().expect("what is there is of use");

@@ -366,7 +366,7 @@ pub(in crate::transfer) async fn discard(
 pub(super) fn make_folders(to: &LocalPlace, parent: Option<RemotePath>) -> Result<(), Failure> {
     let names = parent.unwrap_or_default();
     for depth in 1..=names.names().len() {
-        let above = RemotePath::from_names(names.names()[..depth].to_vec()).unwrap_or_default();
+        let above = RemotePath::from_names(&names.names()[..depth]).unwrap_or_default();
         to.root.make_folder(&above)?;
     }
     Ok(())

@@ -31,7 +31,7 @@ async fn survives_each_failing_call(scenario: Scenario, faults: &[Fault]) {
                 fault,
                 Fault::Once(Errno::IO) | Fault::Short(Errno::IO) | Fault::FullFrom(Errno::IO)
             );
-            bench.check_failures(&summary, is_full, &what);
+            Bench::check_failures(&summary, is_full, &what);
             if failed.starts_with("Flush") {
                 assert!(!tree_of(&round.local).keys().any(|path| is_staging(path)), "{what}");
             }

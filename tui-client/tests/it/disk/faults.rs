@@ -95,7 +95,7 @@ impl Faults for Slow {
         *calls += 1;
         match call {
             Call::Read | Call::Write { .. } | Call::FlushBytes { .. } | Call::Flush { .. }
-                if *calls % 3 == 0 =>
+                if calls.is_multiple_of(3) =>
             {
                 Err(Errno::INTR)
             }

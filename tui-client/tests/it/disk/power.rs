@@ -42,25 +42,30 @@ fn check_prefixes(
     wanted: &Tree,
     old: impl Fn(&Path, &[u8]) -> bool,
 ) -> Vec<Tree> {
-    let (mut lot, mut seen, mut distinct, mut states) = (lots(), HashSet::new(), Vec::new(), 0);
+    let (mut drawn, mut seen, mut distinct, mut states) = (lots(), HashSet::new(), Vec::new(), 0);
     for prefix in 0..=recording.len() {
         let told: HashSet<&Path> = recording.told_before(prefix).collect();
-        for (lost, model) in recording.states(prefix, &mut lot) {
+        for (lost, model) in recording.states(prefix, &mut drawn) {
             states += 1;
             let tree = model.tree();
             let why = || {
                 let lost: Vec<_> = lost.iter().map(|at| recording.show(*at)).collect();
-                let last: Vec<_> =
+                let ended: Vec<_> =
                     (prefix.saturating_sub(6)..prefix).map(|at| recording.show(at)).collect();
-                format!("{what}: after {prefix} operations, the last {last:#?}, without {lost:#?}")
+                format!("{what}: after {prefix} operations, the last {ended:#?}, without {lost:#?}")
             };
             for (path, there) in tree.iter().filter(|(path, _)| !is_staging(path)) {
                 let Some(content) = &there.2 else { continue };
                 let is_new = wanted.get(path) == Some(there);
-                assert!(is_new || old(path, content), "{}: {path:?} is half", why());
+                assert!(is_new || old(path, content), "{}: {} is half", why(), path.display());
             }
             for path in &told {
-                assert!(tree.get(*path) == wanted.get(*path), "{}: {path:?} was told", why());
+                assert!(
+                    tree.get(*path) == wanted.get(*path),
+                    "{}: {} was told",
+                    why(),
+                    path.display()
+                );
             }
             if seen.insert(digest(&tree)) {
                 distinct.push(tree);
@@ -75,7 +80,9 @@ fn check_prefixes(
 fn digest(tree: &Tree) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     for (path, (mode, seconds, content)) in tree {
-        hasher.update(format!("{path:?} {mode} {seconds} {}", content.is_some()).as_bytes());
+        hasher.update(
+            format!("{} {mode} {seconds} {}", path.display(), content.is_some()).as_bytes(),
+        );
         hasher.update(blake3::hash(content.as_deref().unwrap_or_default()).as_bytes());
     }
     hasher.finalize()

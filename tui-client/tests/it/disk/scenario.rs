@@ -75,24 +75,23 @@ pub(super) const OLD: &[u8] = b"what was there before";
 
 /// A tree of small files, each folder and file with a mode and a time of its own.
 fn write_tree(folder: &Path) {
-    for (number, name) in ["a/one", "a/two", "a/deep/er/three", "b/four", "five"].iter().enumerate()
-    {
+    let files = ["a/one", "a/two", "a/deep/er/three", "b/four", "five"];
+    for (number, name) in (0_u32..).zip(files) {
         let path = folder.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, noise(number as u64, 300 * (number + 1))).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600 + 0o11 * number as u32))
-            .unwrap();
-        set_time(&path, 1_000_000 + number as i64);
+        fs::write(&path, noise(number.into(), 300 * (number as usize + 1))).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600 + 0o11 * number)).unwrap();
+        set_time(&path, 1_000_000 + u64::from(number));
     }
-    for (number, name) in ["a/deep/er", "a/deep", "a", "b"].iter().enumerate() {
+    for (number, name) in (0_u32..).zip(["a/deep/er", "a/deep", "a", "b"]) {
         let path = folder.join(name);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
-        set_time(&path, 2_000_000 + number as i64);
+        set_time(&path, 2_000_000 + u64::from(number));
     }
 }
 
-fn set_time(path: &Path, seconds: i64) {
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds.unsigned_abs());
+fn set_time(path: &Path, seconds: u64) {
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
     fs::File::open(path).unwrap().set_modified(time).unwrap();
 }
 
@@ -150,14 +149,14 @@ impl Bench {
         disk: Disk,
         mut tell: impl FnMut(&Event),
     ) -> Summary {
-        let (route, options) = self.order(round);
+        let (route, options) = Self::order(round);
         let journal = self.rig.journal(&round.journal);
         let settings = Settings::default();
         let started = Engine::start_on(disk, self.remote.clone(), journal, settings);
         let Started { engine, mut events, .. } = started;
         engine.send(Command::Submit(BatchId(1), Batch { route, options })).await.unwrap();
         let summary = loop {
-            let event = tokio::time::timeout(std::time::Duration::from_secs(60), events.recv());
+            let event = tokio::time::timeout(std::time::Duration::from_mins(1), events.recv());
             match event.await.expect("the engine tells something").expect("the engine lives") {
                 Event::Summary { summary, .. } => break summary,
                 event => tell(&event),
@@ -167,7 +166,7 @@ impl Bench {
         summary
     }
 
-    fn order(&self, round: &Round) -> (Route, Options) {
+    fn order(round: &Round) -> (Route, Options) {
         let options = Options::default();
         let local = &round.local;
         match round.scenario {
@@ -184,12 +183,12 @@ impl Bench {
                 (route, Options { on_conflict: OnConflict::Overwrite, ..options })
             }
             Scenario::Upload => {
-                (up(&local.join("tree"), true, &self.sent_to(round), true), options)
+                (up(&local.join("tree"), true, &Self::sent_to(round), true), options)
             }
         }
     }
 
-    fn sent_to(&self, round: &Round) -> String {
+    fn sent_to(round: &Round) -> String {
         round.journal.replace(' ', "-")
     }
 
@@ -210,7 +209,7 @@ impl Bench {
                 (round.local.clone(), only(&[("small", "small"), ("big", "big")]))
             }
             Scenario::Upload => {
-                (home.join(self.sent_to(round)), tree_of(&round.local.join("tree")))
+                (home.join(Self::sent_to(round)), tree_of(&round.local.join("tree")))
             }
         }
     }
@@ -226,9 +225,10 @@ impl Bench {
             if is_staging(path) {
                 continue;
             }
-            let wanted = wanted.get(path).unwrap_or_else(|| panic!("{what}: {path:?} appeared"));
+            let wanted =
+                wanted.get(path).unwrap_or_else(|| panic!("{what}: {} appeared", path.display()));
             let is_old = round.scenario == Scenario::Overwrite && content.as_deref() == Some(OLD);
-            assert!(is_old || *content == wanted.2, "{what}: {path:?} is half");
+            assert!(is_old || *content == wanted.2, "{what}: {} is half", path.display());
         }
         if round.scenario == Scenario::Overwrite {
             for name in ["small", "big"] {
@@ -247,7 +247,7 @@ impl Bench {
     }
 
     /// Every failure says what happened, to which file, and what to do next.
-    pub(super) fn check_failures(&self, summary: &Summary, is_full: bool, what: &str) {
+    pub(super) fn check_failures(summary: &Summary, is_full: bool, what: &str) {
         for failure in &summary.failures {
             let expected = match &failure.situation {
                 Situation::DiskFull(Side::Local) => is_full,
@@ -265,7 +265,7 @@ impl Bench {
     pub(super) fn forget(&self, round: &Round) {
         fs::remove_dir_all(&round.local).unwrap();
         if round.scenario == Scenario::Upload {
-            fs::remove_dir_all(self.rig.home().join(self.sent_to(round))).unwrap();
+            fs::remove_dir_all(self.rig.home().join(Self::sent_to(round))).unwrap();
         }
     }
 

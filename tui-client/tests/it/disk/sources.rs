@@ -76,7 +76,7 @@ impl Change {
             }
             Self::Vanish => fs::remove_file(path).unwrap(),
             Self::Unreadable => {
-                fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+                fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
             }
             Self::Replaced => {
                 let beside = path.with_extension("new");
