@@ -4,7 +4,7 @@
 //! its bound.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use sampan_protocol::limits::BLOCK_BYTES;
@@ -12,6 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::event::Phase;
+use super::item::Ends;
 use super::pace::Pace;
 use crate::failure::{Failure, Situation};
 use crate::local::Disk;
@@ -78,6 +79,8 @@ pub(super) struct Gauge {
     changed: Notify,
     /// Bytes that were there already, and one more; zero before that is known.
     resumed: AtomicU64,
+    /// Where it goes, if that is not where it was planned to go: both files are kept.
+    chosen: OnceLock<Ends>,
 }
 
 impl Gauge {
@@ -106,6 +109,17 @@ impl Gauge {
             .into_iter()
             .find(|phase| *phase as u8 == self.phase.load(Ordering::Relaxed))
             .unwrap_or(Phase::Waiting)
+    }
+
+    /// Another name was chosen.
+    pub(super) fn goes_to(&self, ends: Ends) {
+        // Chosen once, before anything is begun under it.
+        let _ = self.chosen.set(ends);
+    }
+
+    /// Where it goes, if another name was chosen.
+    pub(super) fn chosen(&self) -> Option<&Ends> {
+        self.chosen.get()
     }
 
     /// The job begins to move; so much is there from an earlier try.

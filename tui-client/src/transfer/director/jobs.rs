@@ -102,7 +102,7 @@ impl Director {
                 if let Some(done) = unless_cancelled(job, &control.gauge, &cancel).await {
                     return JobEnd::Work { item, done: Box::new(done) };
                 }
-                clean_up(&context, files).await;
+                clean_up(&context, files, control.gauge.chosen()).await;
                 JobEnd::Cancelled { item }
             });
         }
@@ -258,9 +258,9 @@ async fn unless_cancelled<T>(
 }
 
 /// What the person stopped must hold neither quota nor disk.
-async fn clean_up(context: &Context, work: Work) {
+async fn clean_up(context: &Context, work: Work, chosen: Option<&Ends>) {
     let Work::File(plan) = work else { return };
-    match &plan.ends {
+    match chosen.unwrap_or(&plan.ends) {
         Ends::Up { from, to } => {
             let key = context.keys.upload_key(&from.to_bytes(), &to.to_bytes());
             if let Err(error) = abort_upload(context, key).await {

@@ -88,7 +88,11 @@ impl Download<'_> {
     async fn run(&mut self) -> Result<Option<Root>, Failure> {
         if *self.replace == Replace::KeepBoth {
             match beside_local(self.context, self.from, &self.source, &self.to).await? {
-                Beside::Free(to) => self.to = to,
+                Beside::Free(to) => {
+                    let (from, victim) = (self.from.clone(), None);
+                    self.control.gauge.goes_to(Ends::Down { from, to: to.clone(), victim });
+                    self.to = to;
+                }
                 Beside::There(to) => {
                     self.to = to;
                     return Ok(None);

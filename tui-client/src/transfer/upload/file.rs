@@ -83,7 +83,11 @@ impl Upload<'_> {
     async fn run(&mut self) -> Result<Option<Root>, Failure> {
         if *self.replace == Replace::KeepBoth {
             match beside_remote(self.context, self.from, &self.source, &self.to).await? {
-                Beside::Free(to) => self.to = to,
+                Beside::Free(to) => {
+                    let from = self.from.clone();
+                    self.control.gauge.goes_to(Ends::Up { from, to: to.clone() });
+                    self.to = to;
+                }
                 Beside::There(to) => {
                     self.to = to;
                     return Ok(None);

@@ -3,7 +3,9 @@
 use std::fs;
 
 use sampan_client::failure::Situation;
-use sampan_client::transfer::{Batch, BatchId, Command, Event, Options, Outcome, Phase, Settings};
+use sampan_client::transfer::{
+    Batch, BatchId, Command, Event, OnConflict, Options, Outcome, Phase, Settings,
+};
 use sampan_server::config::{Bounds, Settings as ServerSettings};
 use sampan_server::store::QuotaLimits;
 
@@ -181,4 +183,35 @@ async fn what_waits_for_the_same_copy_can_be_cancelled() {
     let (run, resumed) = Run::resume(rig.remote().await, rig.queue_journal(), PACED);
     assert!(resumed.is_empty(), "both ends were written down");
     run.stop().await;
+}
+
+/// What was to be kept beside another file is cleaned up under the name that was chosen for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_beside_another_file_leaves_nothing_when_it_is_stopped() {
+    let rig = Rig::start().await;
+    let local = rig.local("beside");
+    let content = noise(8, 24 << 20);
+    for place in [local.join("file"), rig.home().join("other")] {
+        fs::write(place, &content).unwrap();
+    }
+    for place in [rig.home().join("file"), local.join("other")] {
+        fs::write(place, b"in the way").unwrap();
+    }
+    let options = Options { on_conflict: OnConflict::Rename, ..Options::default() };
+    let paced = Settings { connections: Some(1), limit: Some(8 << 20) };
+    for route in [up(&local.join("file"), false, "", true), down("other", false, &local, true)] {
+        let remote = rig.remote().await;
+        let journal = rig.journal("beside");
+        let mut run = Run::with(remote, journal, paced, route, options.clone());
+        run.until_moved(2 << 20).await;
+        run.tell(Command::Cancel(BatchId(1)));
+        let told = run.finish().await;
+        assert_eq!((told.summary.done, told.summary.skipped), (0, 1), "{:?}", told.summary);
+        run.stop().await;
+        assert_eq!(rig.reserved().await, 0, "an upload is left");
+        let names = fs::read_dir(&local).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!(names, ["file", "other"]);
+    }
 }
