@@ -148,6 +148,9 @@ impl Journal {
         file.write_all_at(header.as_bytes(), 0).map_err(failed)?;
         file.set_len(valid as u64).map_err(failed)?;
         file.sync_all().map_err(failed)?;
+        // Its name as well: without the journal nobody finds what was begun under its seed. An
+        // earlier run may have died before it came to this.
+        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         step::at(Step::JournalOpened);
         let (length, keeps_batches) = (valid as u64, key.keeps_batches);
         let on_disk = Some(OnDisk { path, file, length, keeps_batches, open });

@@ -302,6 +302,47 @@ fn system_get_onto_a_full_disk_ends_with_6_and_a_repeat_finishes_it() {
     no_leftovers(&small.path().join("tree"));
 }
 
+/// There was room when it began; then somebody else took it.
+#[test]
+#[ignore = "mounts a tmpfs: needs root or user namespaces, and util-linux"]
+fn system_a_disk_that_fills_up_during_a_get_keeps_what_is_whole() {
+    if ran_in_own_mounts("system::system_a_disk_that_fills_up_during_a_get_keeps_what_is_whole") {
+        return;
+    }
+    let small = Small::mount(64 * MIB);
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    make_tree(&ada.home().join("tree"), 600, 60_000);
+
+    let place = ada.place("tree");
+    let mut command = ada.program.command(["get", "--json", "--limit", "4MiB", &place]);
+    command.current_dir(small.path()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let is_done = |line: String| {
+        let event: Value = serde_json::from_str(&line).unwrap();
+        event["event"] == "done"
+    };
+    assert!(lines.by_ref().any(|line| is_done(line.unwrap())), "it ended before a file was across");
+    small.fill(0);
+    let events = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap());
+    let failed: Vec<Value> = events.filter(|event: &Value| event["event"] == "fail").collect();
+    assert_eq!(child.wait().unwrap().code(), Some(6), "{failed:?}");
+    assert!(!failed.is_empty());
+    for event in failed {
+        assert_eq!(event["code"], 6, "{event}");
+        assert!(event["message"].as_str().unwrap().contains("the local disk is full"), "{event}");
+    }
+    let (tree, copy) = (ada.home().join("tree"), small.path().join("tree"));
+    let first = whole_files(&tree, &copy);
+    assert!((1..600).contains(&first), "{first} files are there");
+
+    small.make_room();
+    run(&ada, small.path(), &["get", &place]).succeeded();
+    assert_eq!(whole_files(&tree, &copy), 600);
+    no_leftovers(&copy);
+}
+
 /// The journal, which makes a transfer resumable, has a disk of its own to fill.
 #[test]
 #[ignore = "mounts a tmpfs: needs root or user namespaces, and util-linux"]

@@ -16,12 +16,16 @@ use sampan_protocol::{Mode, RemotePath, Timestamp};
 use super::recorder::{Recorder, Recording};
 use super::scenario::{Bench, Round, Scenario, Tree, is_staging};
 
-/// States after which the command is given again, in a scenario; all with `SAMPAN_ALL_STATES` set.
+/// States after which the command is given again, in a scenario; all with `SAMPAN_POWER_CUTS=all`.
 const REPEATED: usize = 40;
 
 /// Whether so many, of all, are to be looked at.
 fn step(all: usize) -> usize {
-    if std::env::var_os("SAMPAN_ALL_STATES").is_some() { 1 } else { all.div_ceil(REPEATED).max(1) }
+    if std::env::var_os("SAMPAN_POWER_CUTS").is_some_and(|which| which == "all") {
+        1
+    } else {
+        all.div_ceil(REPEATED).max(1)
+    }
 }
 
 /// Random numbers that are the same in every run.
