@@ -1,18 +1,19 @@
-//! Keeping both: which name a file gets beside one that is taken.
+//! What lies at a target that nobody expected there: keeping both, and one's own file come first.
 //!
-//! A run that was cut short, or the same command given once more, finds its own copy there: it is
-//! there already, and is not kept a third time.
+//! A run that was cut short, or the same command given once more, finds its own copy: it is there
+//! already, and is neither kept a third time nor a stranger.
 //!
 //! Invariant: what counts as there already has the source's size, time and root.
 
 use sampan_protocol::{Attributes, EntryKind, RemotePath};
 
-use super::item::{Ends, LocalPlace, LocalSource};
+use super::event::Outcome;
+use super::item::{Ends, FilePlan, LocalPlace, LocalSource, Settled};
 use super::job::{Context, blocking};
 use super::plan::is_equal;
 use crate::failure::{Failure, Side, Situation};
 use crate::local::numbered;
-use crate::place::shown;
+use crate::place::{Location, shown};
 
 /// How many names are tried.
 const NAME_TRIES: u64 = 10_000;
@@ -70,6 +71,24 @@ pub(super) async fn beside_local(
         }
     }
     Err(Failure::new(Situation::Exists(Side::Local), shown(&taken.path())))
+}
+
+/// An upload that was refused because something appeared at its target meanwhile: perhaps the source
+/// itself, which a run that was killed had sent to its end, and which the server published since.
+pub(super) async fn came_meanwhile(context: &Context, plan: &FilePlan, settled: &Settled) -> bool {
+    let is_refused = matches!(
+        &settled.outcome,
+        Outcome::Failed(failure) if failure.situation == Situation::TargetChanged(Side::Remote)
+    );
+    let (true, Ends::Up { from, .. }, Location::Remote(to), Some(source)) =
+        (is_refused, &plan.ends, &settled.to, &settled.source)
+    else {
+        return false;
+    };
+    // If that cannot be told, the refusal stands.
+    let Ok(Some(there)) = context.remote.stat_if_there(to).await else { return false };
+    let ends = Ends::Up { from: from.clone(), to: to.clone() };
+    may_be_equal(source, &there) && is_equal(context, &ends).await.unwrap_or(false)
 }
 
 /// Whether it is worth reading both.

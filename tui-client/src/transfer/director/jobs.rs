@@ -9,6 +9,7 @@ use super::batch::Folders;
 use super::folders::{FolderEnd, finish};
 use super::running::Running;
 use crate::failure::Failure;
+use crate::transfer::beside::came_meanwhile;
 use crate::transfer::command::{BatchId, ItemId};
 use crate::transfer::download::{discard, download_file, download_pack};
 use crate::transfer::event::{Event, Outcome};
@@ -98,7 +99,7 @@ impl Director {
             self.running.insert(item, running);
             self.jobs.spawn(async move {
                 let files = work.clone();
-                let job = run(&context, &control, work, flush);
+                let job = carry(&context, &control, work, flush);
                 if let Some(done) = unless_cancelled(job, &control.gauge, &cancel).await {
                     return JobEnd::Work { item, done: Box::new(done) };
                 }
@@ -210,6 +211,16 @@ impl Director {
         let outcome = Outcome::Failed(failure);
         self.finished(id, item, Settled { from, to, source: None, outcome });
     }
+}
+
+async fn carry(context: &Context, control: &Control, work: Work, flush: bool) -> Done {
+    let mut done = run(context, control, work, flush).await;
+    for (plan, settled) in &mut done.settled {
+        if came_meanwhile(context, plan, settled).await {
+            settled.outcome = Outcome::Unchanged;
+        }
+    }
+    done
 }
 
 async fn run(context: &Context, control: &Control, work: Work, flush: bool) -> Done {

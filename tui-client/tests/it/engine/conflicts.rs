@@ -4,7 +4,8 @@ use std::fs;
 
 use sampan_client::failure::{Side, Situation};
 use sampan_client::transfer::{
-    Command, Event, OnConflict, Options, Outcome, Resolution, Route, SkipReason, Source, Target,
+    Batch, BatchId, Command, Event, OnConflict, Options, Outcome, Resolution, Route, Settings,
+    SkipReason, Source, Target,
 };
 use sampan_server::store::QuotaLimits;
 
@@ -313,4 +314,41 @@ async fn what_is_kept_beside_is_kept_once_however_often_it_is_ordered() {
     }
     assert_eq!(fs::read_dir(&target).unwrap().count(), 4);
     assert_eq!(fs::read_dir(rig.home()).unwrap().count(), 6);
+}
+
+/// A run that was killed may have sent all of a file: the server publishes it after the next run has
+/// looked. That is no stranger's file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_earlier_run_sent_and_the_server_publishes_late_is_there_already() {
+    let rig = Rig::start().await;
+    let source = rig.local("tree");
+    let names = [("small", 10), ("big", 300_000), ("small other", 10), ("big other", 300_000)];
+    for (name, length) in names {
+        fs::write(source.join(name), noise(1, length)).unwrap();
+    }
+    let (mut run, _) = Run::resume(rig.remote().await, rig.journal("carry"), Settings::default());
+    run.tell(Command::Pause);
+    let batch = Batch { route: up(&source, true, "", true), options: options(OnConflict::Fail) };
+    run.tell(Command::Submit(BatchId(1), batch));
+    while !matches!(run.next().await, Event::Planned { complete: true, .. }) {}
+    for (name, length) in names {
+        let there = rig.home().join(name);
+        let seed = if name.ends_with("other") { 2 } else { 1 };
+        fs::write(&there, noise(seed, length)).unwrap();
+        let time = fs::metadata(source.join(name)).unwrap().modified().unwrap();
+        fs::File::options().write(true).open(&there).unwrap().set_modified(time).unwrap();
+    }
+    run.tell(Command::Resume);
+    let told = run.finish().await;
+    run.stop().await;
+    for (name, _) in names {
+        let expected = if name.ends_with("other") {
+            let changed = Situation::TargetChanged(Side::Remote);
+            matches!(told.outcome_of(name), Outcome::Failed(failure) if failure.situation == changed)
+        } else {
+            *told.outcome_of(name) == Outcome::Unchanged
+        };
+        assert!(expected, "{name}: {:?}", told.outcome_of(name));
+    }
+    assert_eq!(rig.reserved().await, 0);
 }
