@@ -14,6 +14,7 @@ mod drive;
 mod operation;
 mod queue;
 mod repeating;
+mod stage;
 mod world;
 
 use std::collections::BTreeMap;

@@ -73,10 +73,18 @@ pub(super) struct World {
     folder: TempDir,
 }
 
-/// In memory, if the machine has a file system there: a killed process leaves the same there, and
-/// no round waits for a disk.
+/// Rounds need so much, and servers a floor beside it.
+const ROOM: u64 = 2 << 30;
+
+/// In memory, if the machine has a file system there with room: a killed process leaves the same
+/// there, and no round waits for a disk.
 pub(super) fn folder() -> TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
+    let memory = "/dev/shm";
+    match rustix::fs::statvfs(memory) {
+        Ok(space) if space.f_bavail * space.f_frsize >= ROOM => tempfile::tempdir_in(memory),
+        Ok(_) | Err(_) => TempDir::new(),
+    }
+    .unwrap()
 }
 
 impl World {
