@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -25,7 +26,8 @@ pub(super) enum Item {
 /// All that lies below a folder, by paths from there.
 pub(super) type Manifest = BTreeMap<PathBuf, Item>;
 
-/// Everything below `root`; nothing if it is not there.
+/// Everything below `root`; nothing if it is not there. What goes while others are still at work,
+/// such as a download that gets its name, is left out.
 pub(super) fn manifest(root: &Path) -> Manifest {
     let mut found = Manifest::new();
     let mut open = vec![root.to_owned()];
@@ -33,20 +35,28 @@ pub(super) fn manifest(root: &Path) -> Manifest {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         for entry in entries {
             let path = entry.unwrap().path();
-            let meta = fs::symlink_metadata(&path).unwrap();
+            let Some(meta) = unless_gone(fs::symlink_metadata(&path)) else { continue };
             let (mode, mtime) =
                 (meta.permissions().mode() & 0o777, (meta.mtime(), meta.mtime_nsec()));
             let item = if meta.is_dir() {
                 open.push(path.clone());
                 Item::Folder(Some((mode, mtime.0, mtime.1)))
             } else {
-                let root = *blake3::hash(&fs::read(&path).unwrap()).as_bytes();
+                let Some(bytes) = unless_gone(fs::read(&path)) else { continue };
+                let root = *blake3::hash(&bytes).as_bytes();
                 Item::File { size: meta.len(), root, mode, mtime }
             };
             found.insert(path.strip_prefix(root).unwrap().to_owned(), item);
         }
     }
     found
+}
+
+fn unless_gone<T>(looked: io::Result<T>) -> Option<T> {
+    match looked {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        looked => Some(looked.unwrap()),
+    }
 }
 
 /// The same with every path below `folder`, which is made on the way.
