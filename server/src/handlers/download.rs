@@ -13,7 +13,7 @@ use sampan_protocol::message::{
 use super::{Outcome, at_most, refusal_in_row};
 use crate::context::Context;
 use crate::session::{Answer, Answers};
-use crate::store;
+use crate::store::{self, StoreError};
 
 /// Bytes of small files that are gathered into one frame: one more member always fits below what a
 /// body may have.
@@ -38,11 +38,14 @@ pub(crate) async fn read(
     if context.shared.reads.begins(account, &path, &version, first, started) {
         tracing::info!(%path, first, "downloading");
     }
+    let mut read = 0;
     while let Some(piece) = pieces.recv().await {
         let store::ReadPiece { block, offset, bytes: body, hash } = piece?;
         bytes += body.len() as u64;
+        read += u64::from(hash.is_some());
         answers.send(Answer { args: ReadPiece { block, offset, hash }, body }).await?;
     }
+    all_came(read, count)?;
     let seconds = started.elapsed().as_secs_f64();
     tracing::debug!(%path, first, bytes, seconds, "read");
     Ok(ReadPiece { block: first.saturating_add(count), offset: 0, hash: None }.into())
@@ -57,14 +60,18 @@ pub(crate) async fn read_row(
     at_most(count, MAX_BLOCKS_PER_REQUEST, "blocks of one request")?;
     let (store, account) = (context.store(), context.account());
     let mut parts = store.read_row(account, &path, &version, first, count, fine).await?;
+    let mut read = 0;
     while let Some(part) = parts.recv().await {
         let store::RowPart { first, hashes } = part?;
+        read += hashes.len() as u64;
         let mut body = BytesMut::with_capacity(hashes.len() * BlockHash::BYTES);
         for hash in &hashes {
             body.put_slice(hash.as_bytes());
         }
         answers.send(Answer { args: RowPart { first }, body: body.freeze() }).await?;
     }
+    // Of a block in grains there is more than one hash.
+    all_came(read.min(count), count)?;
     Ok(RowPart { first: first.saturating_add(count) }.into())
 }
 
@@ -81,11 +88,13 @@ pub(crate) async fn read_pack(
 ) -> Outcome<Answer<ReadPackPage>> {
     at_most(request.files.len() as u64, MAX_PACK_MEMBERS as u64, "files of one request")?;
     let _room = context.room_to_read().await;
+    let asked = request.files.len() as u64;
     let files = request.files.into_iter().map(|file| (file.path, file.version)).collect();
     let (started, mut count, mut total) = (Instant::now(), 0_u64, 0_u64);
     let mut packed = context.store().read_pack(context.account(), files).await?;
-    let mut page = Page::default();
+    let (mut page, mut answered) = (Page::default(), 0);
     while let Some(store::PackedFile { index, content }) = packed.recv().await {
+        answered += 1;
         let outcome = match content {
             Ok((bytes, root)) if bytes.len() as u64 <= MAX_PACK_MEMBER_BYTES => {
                 let size = bytes.len() as u64;
@@ -104,9 +113,15 @@ pub(crate) async fn read_pack(
             answers.send(std::mem::take(&mut page).into_answer()).await?;
         }
     }
+    all_came(answered, asked)?;
     let seconds = started.elapsed().as_secs_f64();
     tracing::info!(files = count, bytes = total, seconds, "downloaded small files");
     Ok(page.into_answer())
+}
+
+/// A stream of the store that ends early, and without an error, ends because the store closes.
+fn all_came(came: u64, asked: u64) -> Outcome<()> {
+    if came == asked { Ok(()) } else { Err(StoreError::Closed.into()) }
 }
 
 #[derive(Default)]
