@@ -131,9 +131,10 @@ pub(super) struct LinkOptions {
     /// How long the first contact may take, such as 10s
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_timeout)]
     pub(super) timeout: Duration,
-    /// How long a lost connection is tried again without progress: a time, 0 or forever
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_patience)]
-    pub(super) retry_for: Patience,
+    /// How long a lost connection is tried again without progress: a time, 0 or forever [default:
+    /// 10m; on the screen forever]
+    #[arg(long, value_name = "TIME", value_parser = parse_patience)]
+    pub(super) retry_for: Option<Patience>,
 }
 
 impl LinkOptions {
@@ -141,6 +142,12 @@ impl LinkOptions {
     pub(super) fn is_about_a_server(&self) -> bool {
         let Self { port, password_file, accept_new, fingerprint, timeout: _, retry_for: _ } = self;
         port.is_some() || password_file.is_some() || *accept_new || fingerprint.is_some()
+    }
+
+    /// The same for the screen: where nothing was said, a person who looks at it decides how long to
+    /// wait, by leaving.
+    pub(super) fn on_screen(&self) -> Self {
+        Self { retry_for: self.retry_for.or(Some(Patience::Forever)), ..self.clone() }
     }
 }
 
@@ -336,6 +343,14 @@ mod tests {
         assert!(parse(&[]).unwrap().start.is_none());
         let start = parse(&["-P", "99", "u@h"]).unwrap();
         assert_eq!((start.link.port, start.start), (Some(99), Some("u@h".into())));
+    }
+
+    #[test]
+    fn a_screen_waits_for_a_lost_link_for_as_long_as_somebody_looks() {
+        let patience = |words: &[&str]| parse(words).unwrap().link.on_screen().retry_for;
+        assert_eq!(patience(&["u@h"]), Some(Patience::Forever));
+        let said = Some(Patience::For(Duration::from_mins(1)));
+        assert_eq!(patience(&["--retry-for", "1m", "u@h"]), said);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) async fn run(start: Option<OsString>, link: &LinkOptions) -> Result<C
             let left = absolute(Path::new("."))?;
             let Places { account, mut places } = Places::read(slice::from_ref(&place), link.port)?;
             let Some((_, path)) = places.pop() else { return Ok(Code::Done) };
-            let remote = session::connect(&account, link).await?;
+            let remote = session::connect(&account, &link.on_screen()).await?;
             (left, Right::Connected(remote, path))
         }
         Some(folder) => (folder_here(&folder)?, Right::Ask),

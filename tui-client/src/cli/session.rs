@@ -25,7 +25,7 @@ use crate::address::Account;
 use crate::catalogue::cli as text;
 use crate::failure::{Failure, Side, Situation};
 use crate::place::shown;
-use crate::remote::{Endpoint, Identity, Remote, RetryFor, Secret, identify};
+use crate::remote::{Endpoint, Identity, RETRY_FOR, Remote, RetryFor, Secret, identify};
 use crate::state::State;
 
 /// Holds a password for those who cannot be asked.
@@ -115,7 +115,8 @@ impl<'a> Login<'a> {
                 trust: trust.clone(),
                 stored: stored.clone(),
                 timeout: self.options.timeout,
-                retry_for: self.options.retry_for.into(),
+                retry_for: self.options.retry_for.map_or(RetryFor::For(RETRY_FOR), Into::into),
+                patience: crate::remote::Patience::default(),
             }),
             Identity::Unknown(seen) => Err(self.unknown(*seen).into()),
         }

@@ -29,19 +29,21 @@ use sampan_protocol::message::{Empty, Goodbye, GoodbyeReason, Request};
 use sampan_protocol::transport::{FrameReader, FrameWriter, ReadError, WriteError};
 use sampan_protocol::wire::{Envelope, Flags, Op, decode_args, encode_args, encode_header};
 use sampan_protocol::{ErrorCode, Refusal, RequestId};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
-pub(super) use self::liveness::{Patience, SILENT_AFTER};
+pub use self::liveness::Patience;
 use self::liveness::{Traffic, watch};
 use super::failed::CallError;
 
 /// Frames that may wait for the writer.
 const QUEUED_FRAMES: usize = 32;
+/// Frames behind these that end requests whose sender went away in the middle.
+const ENDING_FRAMES: usize = 32;
 /// Pings and answers to the server's that may wait for the writer.
 const URGENT_FRAMES: usize = 8;
 /// A goodbye is for politeness: no one waits longer for it.
-const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
+pub(super) const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +65,8 @@ struct Outgoing {
     id: u32,
     header: Vec<u8>,
     body: Bytes,
+    /// Its place in the queue, if it had to wait for one.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// A frame of an answer.
@@ -77,6 +81,8 @@ struct Incoming {
 pub struct Session {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Outgoing>,
+    /// Places in the queue.
+    room: Arc<Semaphore>,
 }
 
 struct Shared {
@@ -139,7 +145,8 @@ pub(super) fn connection(
     writer: FrameWriter,
     patience: Patience,
 ) -> (Session, Driver) {
-    let (queue, queued) = mpsc::channel(QUEUED_FRAMES);
+    let (queue, queued) = mpsc::channel(QUEUED_FRAMES + ENDING_FRAMES);
+    let room = Arc::new(Semaphore::new(QUEUED_FRAMES));
     let health = Health { heard: Instant::now(), round_trip: None };
     let shared = Arc::new(Shared {
         pending: Mutex::new(Some(HashMap::new())),
@@ -150,7 +157,7 @@ pub(super) fn connection(
         close: watch::Sender::new(false),
     });
     let driver = Driver { shared: Arc::clone(&shared), reader, writer, queue: queued, patience };
-    (Session { shared, queue }, driver)
+    (Session { shared, queue, room }, driver)
 }
 
 impl Session {
@@ -166,12 +173,12 @@ impl Session {
         request: &R,
         room: usize,
     ) -> Result<Answers<R>, CallError> {
-        let call = self.begin::<R>(room)?;
+        let mut call = self.begin::<R>(room)?;
         call.send(request, Bytes::new(), true).await?;
         Ok(call.answers())
     }
 
-    /// Begins a request of several frames. It must be sent to its last frame: the server waits.
+    /// Begins a request of several frames.
     pub fn begin<R: Request>(&self, room: usize) -> Result<Call<R>, CallError> {
         let (sender, frames) = mpsc::channel(room.max(1));
         let mut pending = self.shared.pending();
@@ -185,7 +192,7 @@ impl Session {
             }
         };
         pending.insert(id, sender);
-        Ok(Call { session: self.clone(), id, frames, request: PhantomData })
+        Ok(Call { session: self.clone(), id, frames, ending: None, request: PhantomData })
     }
 
     pub(super) fn health(&self) -> watch::Receiver<Health> {
@@ -212,9 +219,19 @@ impl Session {
         self.shared.close.send_replace(true);
     }
 
-    async fn queue(&self, frame: Outgoing) -> Result<(), CallError> {
-        self.queue.send(frame).await.map_err(|_| CallError::Lost)
+    async fn queue(&self, id: u32, header: Vec<u8>, body: Bytes) -> Result<(), CallError> {
+        // The semaphore is never closed; what waits in a queue that is gives its room back.
+        let room = Arc::clone(&self.room).acquire_owned().await.ok();
+        self.queue.send(Outgoing { id, header, body, room }).await.map_err(|_| CallError::Lost)
     }
+}
+
+/// How a request ends whose sender goes away in the middle: the server waits for its last frame.
+enum Ending {
+    /// By this frame, which makes the server refuse it.
+    Refused(Vec<u8>),
+    /// Only with its connection: a last frame would have it carried out.
+    Lost,
 }
 
 /// A request that is being sent.
@@ -222,15 +239,24 @@ pub struct Call<R> {
     session: Session,
     id: u32,
     frames: mpsc::Receiver<Incoming>,
+    /// While its last frame is not sent, but another one is.
+    ending: Option<Ending>,
     request: PhantomData<fn() -> R>,
 }
 
 impl<R: Request> Call<R> {
-    /// Sends the next frame.
-    pub async fn send(&self, request: &R, body: Bytes, last: bool) -> Result<(), CallError> {
+    /// Sends the next frame. Until the last one is sent, the server waits for more.
+    pub async fn send(&mut self, request: &R, body: Bytes, last: bool) -> Result<(), CallError> {
+        let header = |flags| encode_header(RequestId(self.id), R::OP, flags, request);
         let flags = if last { Flags::REQUEST } else { Flags::NONE };
-        let header = encode_header(RequestId(self.id), R::OP, flags, request);
-        self.session.queue(Outgoing { id: self.id, header, body }).await
+        self.session.queue(self.id, header(flags), body).await?;
+        self.ending = match R::OP {
+            _ if last => None,
+            // A piece without bytes is refused, and the block with it.
+            Op::WRITE_BLOCK => Some(Ending::Refused(header(Flags::REQUEST))),
+            _ => Some(Ending::Lost),
+        };
+        Ok(())
     }
 
     /// Everything was sent; now the answers.
@@ -242,6 +268,17 @@ impl<R: Request> Call<R> {
 impl<R> Drop for Call<R> {
     fn drop(&mut self) {
         self.session.shared.forget(self.id);
+        let ended = match self.ending.take() {
+            None => true,
+            Some(Ending::Refused(header)) => {
+                let ending = Outgoing { id: self.id, header, body: Bytes::new(), room: None };
+                self.session.queue.try_send(ending).is_ok()
+            }
+            Some(Ending::Lost) => false,
+        };
+        if !ended {
+            self.session.close();
+        }
     }
 }
 
@@ -326,6 +363,7 @@ async fn write(
         };
         let Some(mut frame) = next else { return Ended::Closed };
         loop {
+            frame.room.take();
             match writer.send(&frame.header, &frame.body).await {
                 Ok(()) => {}
                 Err(WriteError::TooLong(error)) => shared.refuse(frame.id, &error.to_string()),
@@ -364,7 +402,8 @@ async fn read(shared: &Shared, reader: &mut FrameReader, urgent: &mpsc::Sender<O
             // Never waits: the server may be reading only once it was read. With a queue full of
             // other frames it hears from us anyway.
             let id = RequestId::UNASKED.0;
-            let answer = Outgoing { id, header: answer_to(envelope), body: Bytes::new() };
+            let header = answer_to(envelope);
+            let answer = Outgoing { id, header, body: Bytes::new(), room: None };
             if let Err(mpsc::error::TrySendError::Closed(_)) = urgent.try_send(answer) {
                 return Ended::Closed;
             }

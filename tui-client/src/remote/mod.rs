@@ -9,6 +9,7 @@
 //! Invariant: no caller sees an answer of a server that did not prove itself; no password is kept
 //! beyond the first login.
 
+mod asked;
 mod backoff;
 mod browse;
 mod change_keys;
@@ -33,9 +34,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+pub use asked::{AskedResults, AskedRow, Frames};
 pub use browse::{ListStep, Listing};
 pub use change_keys::OpenChange;
-pub use connection::{Answers, Call, Session};
+pub use connection::{Answers, Call, Patience, Session};
 pub use failed::{CallError, refused};
 pub use first_contact::{Identity, identify};
 pub use link::LinkState;
@@ -71,6 +73,8 @@ pub struct Endpoint {
     pub timeout: Duration,
     /// How long a lost link is tried again.
     pub retry_for: RetryFor,
+    /// How much silence of a connection is borne before it counts as lost.
+    pub patience: Patience,
 }
 
 /// How long a lost link is tried again without success.

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::connection::{Ended, Health, Patience, SILENT_AFTER, Session, connection};
+use super::connection::{Ended, GOODBYE_WITHIN, Health, Session, connection};
 use super::failed::{may_pass, not_connected};
 use super::link::LinkState;
 use super::login::{Credentials, LoggedIn, LoginBy, LoginError, LoginNonce, log_in};
@@ -106,20 +106,31 @@ pub(super) async fn supervise(
     link: Option<watch::Sender<LinkState>>,
 ) {
     let mut closed = common.closed.subscribe();
-    let failure = tokio::select! {
-        failure = keep_connected(&common, first, &state, link.as_ref()) => failure,
-        _ = closed.wait_for(|closed| *closed) => {
-            let current = state.borrow().clone();
-            if let SlotState::Live(session) = current {
-                session.close();
-            }
-            Failure::new(Situation::Interrupted, &common.endpoint.account.server)
+    let mut keeping = std::pin::pin!(keep_connected(&common, first, &state, link.as_ref()));
+    let is_closed = async { closed.wait_for(|closed| *closed).await.is_ok() };
+    let kept = tokio::select! {
+        failure = &mut keeping => Some(failure),
+        _ = is_closed => None,
+    };
+    let failure = if let Some(failure) = kept {
+        failure
+    } else {
+        let current = state.borrow().clone();
+        if let SlotState::Live(session) = current {
+            session.close();
+            // It is in there that the connection says goodbye.
+            let _ = tokio::time::timeout(GOODBYE_WITHIN, keeping).await;
         }
+        interrupted(&common)
     };
     if let Some(link) = &link {
         link.send_replace(LinkState::Down { reason: failure.clone() });
     }
     state.send_replace(SlotState::Down(failure));
+}
+
+fn interrupted(common: &Common) -> Failure {
+    Failure::new(Situation::Interrupted, &common.endpoint.account.server)
 }
 
 async fn keep_connected(
@@ -143,6 +154,9 @@ async fn keep_connected(
         let (ended, was_of_use) = live(common, now, state, link).await;
         state.send_replace(SlotState::Waiting);
         tracing::debug!(?ended, "connection ended");
+        if *common.closed.borrow() {
+            return interrupted(common);
+        }
         if let Ended::Goodbye(goodbye) = &ended
             && goodbye.reason == GoodbyeReason::SessionEnded
         {
@@ -202,8 +216,8 @@ async fn live(
     // server.
     let idle = Duration::from_secs(welcome.limits.idle_seconds.into()) / 3;
     let patience = match link {
-        Some(_) => Patience::default(),
-        None => Patience::of_idle(idle),
+        Some(_) => common.endpoint.patience,
+        None => common.endpoint.patience.of_idle(idle),
     };
     let (session, driver) = connection(reader, writer, patience);
     state.send_replace(SlotState::Live(session.clone()));
@@ -213,7 +227,7 @@ async fn live(
             session.begin_of_use();
         }
         if let Some(link) = link {
-            show_link(link, session.health(), round_trip).await;
+            show_link(link, session.health(), round_trip, patience.silent).await;
         }
         std::future::pending::<()>().await;
     };
@@ -239,10 +253,11 @@ async fn show_link(
     link: &watch::Sender<LinkState>,
     mut health: watch::Receiver<Health>,
     measured: Duration,
+    silent_after: Duration,
 ) {
     loop {
         let Health { heard, round_trip } = *health.borrow_and_update();
-        let silent_at = heard + SILENT_AFTER;
+        let silent_at = heard + silent_after;
         if Instant::now() < silent_at {
             let round_trip = round_trip.unwrap_or(measured);
             link.send_if_modified(|link| {

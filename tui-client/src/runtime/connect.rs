@@ -11,7 +11,9 @@ use super::runner::Report;
 use crate::app::connection::{AttemptId, Login, Trust};
 use crate::app::event::{ConnectOutcome, Event};
 use crate::failure::{Failure, Situation};
-use crate::remote::{Endpoint, FIRST_CONTACT, Identity, Remote, RetryFor, Secret, identify};
+use crate::remote::{
+    Endpoint, FIRST_CONTACT, Identity, Patience, Remote, RetryFor, Secret, identify,
+};
 use crate::state::State;
 
 /// Connects and tells how it went.
@@ -75,6 +77,7 @@ async fn connect(login: Login, trust: Trust, state: &State) -> Result<Contact, F
         timeout: FIRST_CONTACT,
         // A person at the screen decides how long to wait, by leaving.
         retry_for: RetryFor::Forever,
+        patience: Patience::default(),
     };
     let remote = Remote::connect(endpoint, secret).await?;
     let queue = Queue::open(state, remote.account())?;

@@ -247,13 +247,24 @@ fn ends_after_login<F>(rest: impl Fn(ScriptedPeer) -> F + Copy + Send + Sync + '
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    let ended = lists(move |peer, _| rest(peer));
+    ended.failed(3, &["127.0.0.1", "not keep to the protocol", "up to date"]);
+}
+
+/// `ls` by a key; what the server does with the request is the test's own.
+fn lists<F>(
+    rest: impl Fn(ScriptedPeer, Received<List>) -> F + Copy + Send + Sync + 'static,
+) -> Ended
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let impostor = Impostor::start(move |mut peer| async move {
         let hello: Received<Hello> = peer.expect(Op::HELLO).await;
         let welcome = Some(welcome());
         let answer = HelloAnswer { version: PROTOCOL_VERSION, challenge: None, welcome };
         peer.send(hello.id, Op::HELLO, Flags::LAST_ANSWER, &answer, &[]).await;
-        peer.expect::<List>(List::OP).await;
-        rest(peer).await;
+        let list = peer.expect::<List>(List::OP).await;
+        rest(peer, list).await;
     });
     let program = Program::new();
     let account = Place::parse(impostor.place().as_ref(), None).unwrap().account;
@@ -263,7 +274,20 @@ where
         ["ls", "--retry-for", "forever", "--fingerprint", &fingerprint, &impostor.place()];
     let ended = program.run(arguments);
     impostor.end(&ended);
-    ended.failed(3, &["127.0.0.1", "not keep to the protocol", "up to date"]);
+    ended
+}
+
+/// A server that is told need not wait for silence to know that a session is over.
+#[test]
+fn a_program_that_is_done_says_goodbye() {
+    let ended = lists(|mut peer, list| async move {
+        let page = ListPage { entries: Vec::new(), cursor: None, unreadable: 0 };
+        peer.send(list.id, List::OP, Flags::LAST_ANSWER, &page, &[]).await;
+        let goodbye: Received<Goodbye> = peer.expect(Op::GOODBYE).await;
+        assert_eq!(goodbye.args.reason, GoodbyeReason::Done);
+        assert_eq!(peer.expect_end().await, 0);
+    });
+    ended.succeeded();
 }
 
 /// HARDENING S1, S3, S7: names that a server must not send are not carried, and nothing is written,

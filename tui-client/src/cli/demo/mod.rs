@@ -40,7 +40,7 @@ use crate::address::{Account, Server};
 use crate::catalogue::cli as text;
 use crate::failure::{Failure, Situation};
 use crate::place::shown;
-use crate::remote::{Endpoint, FIRST_CONTACT, RETRY_FOR, Remote, RetryFor, Secret};
+use crate::remote::{Endpoint, FIRST_CONTACT, Patience, Remote, RetryFor, Secret};
 use crate::runtime::{Right, Start};
 use crate::state::State;
 
@@ -95,7 +95,8 @@ async fn show(
         trust: Trust::Key(server.fingerprint()),
         stored: shown(state.known_servers().path()).to_string(),
         timeout: FIRST_CONTACT,
-        retry_for: RetryFor::For(RETRY_FOR),
+        retry_for: RetryFor::Forever,
+        patience: Patience::default(),
     };
     let remote = Remote::connect(endpoint, Secret::Key(seed.clone())).await?;
     let right = Right::Connected(remote, RemotePath::home());

@@ -16,37 +16,40 @@ use tokio::time::Instant;
 use super::{Ended, Outgoing, Shared};
 
 /// Silence after which a connection counts as silent, though not yet as lost.
-pub(in crate::remote) const SILENT_AFTER: Duration = Duration::from_secs(3);
+const SILENT_AFTER: Duration = Duration::from_secs(3);
+/// A connection that is given up as dead was silent for so long.
+const DEAD_AFTER: Duration = Duration::from_secs(10);
 /// Bytes that the socket must take between two looks to count as a sign of life: more than pings
 /// have, which a socket takes also when the line is dead.
 const MUCH_SENT: u64 = 4 << 10;
+/// Tables of routers forget a connection that is silent for longer.
+const MOST_IDLE: Duration = Duration::from_secs(15);
 
 /// How much silence is borne.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::remote) struct Patience {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
     /// After so much of it a ping is sent while somebody waits for an answer.
-    pub(super) ping: Duration,
+    pub ping: Duration,
     /// The same while nobody does.
-    pub(super) idle: Duration,
-    /// A ping is waited for at least so long.
-    pub(super) silent: Duration,
+    pub idle: Duration,
+    /// After so much of it people are told; a ping is waited for at least so long.
+    pub silent: Duration,
     /// After so much of it the connection is given up.
-    pub(super) dead: Duration,
+    pub dead: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
         let ping = Duration::from_secs(1);
-        Self { ping, idle: ping, silent: SILENT_AFTER, dead: Duration::from_secs(10) }
+        Self { ping, idle: ping, silent: SILENT_AFTER, dead: DEAD_AFTER }
     }
 }
 
 impl Patience {
-    /// For a connection that may be idle for so long: often enough pinged for the tables of routers
-    /// between.
-    pub(in crate::remote) fn of_idle(idle: Duration) -> Self {
-        let patience = Self::default();
-        Self { idle: idle.clamp(patience.ping, Duration::from_secs(15)), ..patience }
+    /// The same for a connection that may be idle for so long: often enough pinged for the tables of
+    /// routers between.
+    pub(in crate::remote) fn of_idle(self, idle: Duration) -> Self {
+        Self { idle: idle.min(MOST_IDLE).max(self.ping), ..self }
     }
 }
 
@@ -129,7 +132,7 @@ async fn ping(
     let mut give_up = give_up.max(sent + bears.silent);
     let header = encode_header(RequestId(id), Op::PING, Flags::REQUEST, &Ping {});
     let exchange = async {
-        let ping = Outgoing { id, header, body: Bytes::new() };
+        let ping = Outgoing { id, header, body: Bytes::new(), room: None };
         urgent.send(ping).await.map_err(|_| Ended::Closed)?;
         answers.recv().await.ok_or(Ended::Closed)
     };

@@ -2,11 +2,11 @@
 //!
 //! What an earlier run of the same journal has reserved already is not asked for twice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sampan_protocol::UploadKey;
-use sampan_protocol::message::ListUploads;
+use sampan_protocol::message::Unfinished;
 
 use super::Director;
 use super::jobs::{JobEnd, Work};
@@ -16,9 +16,6 @@ use crate::remote::{CallError, Session, persist_on};
 use crate::transfer::command::BatchId;
 use crate::transfer::item::Ends;
 use crate::transfer::job::Context;
-
-/// Pages of a list that may wait.
-const PAGES: usize = 8;
 
 impl Director {
     /// Asks the server, in a job, whether the held work of a batch fits.
@@ -93,17 +90,21 @@ impl Needed {
 
     /// What our own unfinished uploads hold.
     async fn reserved(&self, context: &Context) -> Result<(u64, u64), Failure> {
+        let ours: HashSet<UploadKey> = self.keys.iter().copied().collect();
         let list = async |session: Session| {
-            let mut answers = session.stream(&ListUploads {}, PAGES).await?;
             let mut held = HashMap::new();
-            while let Some((page, _)) = answers.next().await? {
-                held.extend(page.uploads.into_iter().map(|upload| (upload.key, upload.reserved)));
-            }
+            let take = |upload: Unfinished| {
+                if ours.contains(&upload.key) {
+                    held.insert(upload.key, upload.reserved);
+                }
+            };
+            session.unfinished(take).await?;
             Ok::<_, CallError>(held)
         };
         let held = persist_on(&context.remote.control(), list).await;
         let held = held.map_err(|error| error.about(&self.target))?;
-        let ours = self.keys.iter().filter_map(|key| held.get(key));
-        Ok(ours.fold((0, 0), |(bytes, entries), reserved| (bytes + reserved, entries + 1)))
+        let sum =
+            |(bytes, entries): (u64, u64), reserved| (bytes.saturating_add(reserved), entries + 1);
+        Ok(held.into_values().fold((0, 0), sum))
     }
 }

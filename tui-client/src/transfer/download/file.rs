@@ -20,7 +20,7 @@ use super::reading::{Left, Receiving, Row, Setback, request_blocks, source_chang
 use crate::failure::{Failure, Side, Situation};
 use crate::local::{Condition, Group, Identity, NewFile, Staged, StagingName};
 use crate::place::{Location, shown};
-use crate::remote::{CallError, Session, persist_on};
+use crate::remote::{AskedRow, CallError, Session, persist_on};
 use crate::step::{self, Step};
 use crate::transfer::beside::{Beside, beside_local};
 use crate::transfer::decide::Replace;
@@ -264,17 +264,12 @@ impl Download<'_> {
     async fn their_row(&self, request: &ReadRow) -> Result<Vec<BlockHash>, CallError> {
         let collect = async |session: Session| {
             let mut answers = session.stream(request, ROW_PARTS).await?;
+            let mut asked = AskedRow::new(request.first, request.count);
             let mut row = Vec::new();
             while let Some((part, body)) = answers.next().await? {
-                let (hashes, rest) = body.as_chunks::<{ BlockHash::BYTES }>();
-                if !rest.is_empty()
-                    || (part.first != request.first + row.len() as u64 && !hashes.is_empty())
-                {
-                    return Err(CallError::Malformed("a row's hashes do not follow".to_owned()));
-                }
-                row.extend(hashes.iter().map(|hash| BlockHash(*hash)));
+                row.extend(asked.take_next(part.first, &body)?);
             }
-            if row.len() as u64 != request.count {
+            if !asked.is_whole() {
                 return Err(CallError::Malformed("a row has another length".to_owned()));
             }
             Ok(row)

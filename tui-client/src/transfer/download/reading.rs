@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::failure::{Failure, Side, Situation};
 use crate::local::Staged;
-use crate::remote::{Answers, CallError, Session, persist_on};
+use crate::remote::{Answers, CallError, Frames, Session, persist_on};
 use crate::step::{self, Step};
 use crate::transfer::event::Phase;
 use crate::transfer::job::{Context, Control, joined};
@@ -217,11 +217,8 @@ impl Receiving<'_> {
         }
         let (path, version) = (self.path.clone(), self.version.clone());
         let request = Read { path, version, first: 0, count: 0 };
-        let ask = async |session: Session| {
-            let mut answers = session.stream(&request, 1).await?;
-            while answers.next().await?.is_some() {}
-            Ok(())
-        };
+        let ask =
+            async |session: Session| session.stream(&request, 1).await?.only().await.map(drop);
         match persist_on(&self.context.remote.control(), ask).await {
             Err(error) if error.is(ErrorCode::VERSION_CHANGED) => Err(Setback::VersionChanged),
             said => said.map_err(|error| self.failed(error)),
@@ -247,9 +244,13 @@ impl Receiving<'_> {
         run: &Range<u64>,
     ) -> Result<(), Broken> {
         let mut block = Arriving::new(run.start);
+        let mut frames = Frames::default();
         loop {
             let next = answers.next().await;
-            let Some((piece, body)) = next.map_err(Broken::Call)? else { return Ok(()) };
+            let Some((piece, body)) = next.map_err(Broken::Call)? else {
+                return block.end(run, &frames);
+            };
+            frames.take(!body.is_empty()).map_err(Broken::Call)?;
             if body.is_empty() {
                 // The last frame: the version was checked again.
                 continue;
@@ -334,6 +335,14 @@ struct WholeBlock {
 impl Arriving {
     fn new(block: u64) -> Self {
         Self { block, pieces: Vec::new(), seen: 0 }
+    }
+
+    /// The answer has ended: all must have come, and the frame that says of which version.
+    fn end(&self, run: &Range<u64>, frames: &Frames) -> Result<(), Broken> {
+        if self.block != run.end || self.seen > 0 || !frames.have_ended() {
+            return Err(malformed("an answer ends before what was asked for"));
+        }
+        Ok(())
     }
 
     /// Takes the next piece; gives the block when it is whole.
@@ -429,6 +438,23 @@ mod tests {
         assert!(row.is_left_alone());
         row.wanted.clear();
         assert!(!row.is_left_alone());
+    }
+
+    #[test]
+    fn s12_an_answer_ends_once_all_of_it_came_and_not_before() {
+        let blocks = Blocks::of(BLOCK_BYTES + 10).unwrap();
+        let piece = |block, offset| ReadPiece { block, offset, hash: Some(BlockHash([1; 32])) };
+        let mut frames = Frames::default();
+        let mut arriving = Arriving::new(1);
+        assert!(arriving.end(&(1..2), &frames).is_err(), "nothing came");
+        let came = arriving.take(blocks, &(1..2), piece(1, 0), Bytes::from(vec![0; 10]));
+        assert!(matches!(came, Ok(Some(_))));
+        frames.take(true).unwrap();
+        assert!(arriving.end(&(1..2), &frames).is_err(), "of which version, nobody said");
+        frames.take(false).unwrap();
+        assert!(arriving.end(&(1..2), &frames).is_ok());
+        assert!(arriving.end(&(1..3), &frames).is_err(), "a block is missing");
+        assert!(frames.take(false).is_err(), "empty frames for ever");
     }
 
     #[test]

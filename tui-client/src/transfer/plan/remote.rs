@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use sampan_protocol::limits::MAX_PACK_MEMBERS;
-use sampan_protocol::message::StatMany;
+use sampan_protocol::message::{StatMany, StatResult};
 use sampan_protocol::{Attributes, ErrorCode, Name, RemotePath};
 
 use crate::failure::{Failure, Situation};
-use crate::remote::{CallError, Remote, Session, persist_on, refused};
+use crate::remote::{AskedResults, CallError, Remote, Session, persist_on, refused};
 use crate::transfer::job::Context;
 
 /// Frames of an answer that may wait.
@@ -48,20 +48,20 @@ async fn stat_many(
 ) -> Result<Vec<Result<Option<Attributes>, Situation>>, CallError> {
     let unsaid = || Err(Situation::Unexpected("the server did not say what is there".to_owned()));
     let mut answers = session.stream(request, FRAMES).await?;
-    let mut looks = vec![unsaid(); request.paths.len()];
+    let mut asked = AskedResults::new(request.paths.len());
     while let Some((page, _)) = answers.next().await? {
-        for result in page.results {
-            let place = usize::try_from(result.index).ok().and_then(|at| looks.get_mut(at));
-            let Some(place) = place else { continue };
-            *place = match (result.attributes, result.refusal) {
-                (Some(attributes), _) => Ok(Some(attributes)),
-                (None, Some(refusal)) if refusal.code == ErrorCode::NOT_FOUND => Ok(None),
-                (None, Some(refusal)) => Err(refused(&refusal)),
-                (None, None) => unsaid(),
-            };
-        }
+        asked.take(page.results.into_iter().map(|result| (result.index, result)))?;
     }
-    Ok(looks)
+    let look = |result: Option<StatResult>| {
+        let Some(StatResult { attributes, refusal, .. }) = result else { return unsaid() };
+        match (attributes, refusal) {
+            (Some(attributes), _) => Ok(Some(attributes)),
+            (None, Some(refusal)) if refusal.code == ErrorCode::NOT_FOUND => Ok(None),
+            (None, Some(refusal)) => Err(refused(&refusal)),
+            (None, None) => unsaid(),
+        }
+    };
+    Ok(asked.into_results().into_iter().map(look).collect())
 }
 
 /// A folder's entries by name; `None` if there is no such folder.

@@ -193,7 +193,7 @@ impl Sending<'_> {
         read: ReadBlock,
     ) -> Result<(u64, u64, Answers<WriteBlock>), Setback> {
         let ReadBlock { block, hash, bytes } = read;
-        let call = session.begin::<WriteBlock>(1).map_err(|error| self.setback(error))?;
+        let mut call = session.begin::<WriteBlock>(1).map_err(|error| self.setback(error))?;
         let mut offset = 0;
         while offset < bytes.len() {
             let end = bytes.len().min(offset + PIECE_BYTES);

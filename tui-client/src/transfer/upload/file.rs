@@ -18,7 +18,7 @@ use futures_util::stream::FuturesUnordered;
 use sampan_protocol::block::{BlockIndex, Blocks, root_of_row};
 use sampan_protocol::limits::{BLOCK_BYTES, MAX_BLOCKS_PER_REQUEST};
 use sampan_protocol::message::{
-    AbortUpload, CommitUpload, Committed, ListUploads, OpenUpload, UploadOpened, UploadRow,
+    AbortUpload, CommitUpload, Committed, OpenUpload, Unfinished, UploadOpened, UploadRow,
 };
 use sampan_protocol::{Attributes, BlockHash, ErrorCode, RemotePath, Root, UploadId, UploadKey};
 
@@ -26,7 +26,7 @@ use super::block::{Rows, Sending, Setback};
 use crate::failure::{Failure, Side, Situation};
 use crate::local::Source;
 use crate::place::{Location, shown};
-use crate::remote::{CallError, persist_on};
+use crate::remote::{AskedRow, CallError, persist_on};
 use crate::step::{self, Step};
 use crate::transfer::beside::{Beside, beside_remote};
 use crate::transfer::decide::Replace;
@@ -259,16 +259,10 @@ impl Upload<'_> {
     async fn row_parts(&self, request: &UploadRow) -> Result<Vec<(u64, BlockHash)>, CallError> {
         let collect = async |session: crate::remote::Session| {
             let mut answers = session.stream(request, ROW_PARTS).await?;
+            let mut asked = AskedRow::new(request.first, request.count);
             let mut hashes = Vec::new();
             while let Some((part, body)) = answers.next().await? {
-                let (row, rest) = body.as_chunks::<{ BlockHash::BYTES }>();
-                if !rest.is_empty() || part.blocks.len() != row.len() as u64 {
-                    let text = "a row's hashes do not fit its blocks".to_owned();
-                    return Err(CallError::Malformed(text));
-                }
-                hashes.extend(
-                    part.blocks.iter().map(|block| block.0).zip(row.iter().map(|h| BlockHash(*h))),
-                );
+                hashes.extend(asked.take_some(&part.blocks, &body)?);
             }
             Ok(hashes)
         };
@@ -379,12 +373,13 @@ pub(in crate::transfer) async fn abort_upload(
 
 async fn find_upload(context: &Context, key: UploadKey) -> Result<Option<UploadId>, CallError> {
     let search = async |session: crate::remote::Session| {
-        let mut answers = session.stream(&ListUploads {}, ROW_PARTS).await?;
         let mut found = None;
-        while let Some((page, _)) = answers.next().await? {
-            found =
-                found.or(page.uploads.iter().find(|upload| upload.key == key).map(|u| u.upload));
-        }
+        let take = |upload: Unfinished| {
+            if upload.key == key {
+                found = found.or(Some(upload.upload));
+            }
+        };
+        session.unfinished(take).await?;
         Ok(found)
     };
     persist_on(&context.remote.control(), search).await

@@ -13,7 +13,7 @@ use sampan_protocol::message::{self, Pack, PackMemberKind, PackResult};
 use sampan_protocol::{Attributes, ChangeKey, Root};
 
 use crate::failure::{Failure, Side, Situation};
-use crate::remote::{CallError, Session, persist, refused};
+use crate::remote::{AskedResults, CallError, Session, persist, refused};
 use crate::step::{self, Step};
 use crate::transfer::event::{Outcome, Phase};
 use crate::transfer::item::{Ends, FilePlan, FolderPlan, FolderTarget, LocalSource, Settled};
@@ -265,8 +265,8 @@ async fn send(
     change: ChangeKey,
     frames: &[Frame],
     control: &Control,
-) -> Result<Vec<PackResult>, CallError> {
-    let call = session.begin::<Pack>(ANSWERS)?;
+) -> Result<Vec<Option<PackResult>>, CallError> {
+    let mut call = session.begin::<Pack>(ANSWERS)?;
     for (number, frame) in frames.iter().enumerate() {
         let pack = Pack { change, members: frame.members.clone() };
         call.send(&pack, frame.body.clone(), number + 1 == frames.len()).await?;
@@ -275,11 +275,11 @@ async fn send(
     control.gauge.phase(Phase::Committing);
     step::at(Step::PackSent);
     let mut answers = call.answers();
-    let mut results = Vec::new();
+    let mut asked = AskedResults::new(frames.iter().map(|frame| frame.members.len()).sum());
     while let Some((answer, _)) = answers.next().await? {
-        results.extend(answer.results);
+        asked.take(answer.results.into_iter().map(|result| (result.index, result)))?;
     }
-    Ok(results)
+    Ok(asked.into_results())
 }
 
 fn settle(plan: &FilePlan, source: Option<Attributes>, outcome: Outcome) -> Settled {
@@ -292,16 +292,9 @@ impl PackReport {
         context: &Context,
         control: &Control,
         sent: Vec<Sent>,
-        results: Vec<PackResult>,
+        results: Vec<Option<PackResult>>,
     ) {
-        let mut answers: Vec<Option<PackResult>> = vec![None; sent.len()];
-        for result in results {
-            let place = usize::try_from(result.index).ok().and_then(|at| answers.get_mut(at));
-            if let Some(place) = place {
-                *place = Some(result);
-            }
-        }
-        for (sent, answer) in sent.into_iter().zip(answers) {
+        for (sent, answer) in sent.into_iter().zip(results) {
             let failure = match answer {
                 Some(PackResult { attributes: Some(_), .. }) => None,
                 Some(PackResult { refusal: Some(refusal), .. }) => Some(refused(&refusal)),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sampan_client::address::{Account, Server};
-use sampan_client::remote::{Endpoint, Remote, RetryFor, Secret};
+use sampan_client::remote::{Endpoint, Patience, Remote, RetryFor, Secret};
 use sampan_client::state::{Journal, JournalKey, JournalScope, State};
 use sampan_client::transfer::{
     Batch, BatchId, Command, Engine, Event, Options, Outcome, Route, Settings, Source, Started,
@@ -16,6 +16,7 @@ use sampan_protocol::login_key::LoginKey;
 use sampan_protocol::transport::Trust;
 use sampan_protocol::{RemotePath, Timestamp};
 use sampan_server::config::{Durability, Settings as ServerSettings};
+use sampan_server::control::{AdminAnswer, AdminRequest};
 use sampan_server::store::{EnrolledKey, NewAccount, QuotaLimits};
 use sampan_server::{OpenData, RunningServer, verifier_of};
 use tempfile::TempDir;
@@ -100,14 +101,33 @@ impl Rig {
 
     /// A remote that reaches the server through `port`.
     pub(crate) async fn remote_at(&self, port: u16) -> Remote {
+        self.patient_remote_at(port, Patience::default()).await
+    }
+
+    /// The same, which does not try to find a lost link again.
+    pub(crate) async fn impatient_remote_at(&self, port: u16) -> Remote {
+        let retry_for = RetryFor::For(Duration::ZERO);
+        self.connect(Endpoint { retry_for, ..self.endpoint(port) }).await
+    }
+
+    /// The same, which bears so much silence.
+    pub(crate) async fn patient_remote_at(&self, port: u16, patience: Patience) -> Remote {
+        self.connect(Endpoint { patience, ..self.endpoint(port) }).await
+    }
+
+    fn endpoint(&self, port: u16) -> Endpoint {
         let server = Server { host: "127.0.0.1".to_owned(), port };
-        let endpoint = Endpoint {
+        Endpoint {
             account: Account { user: USER.to_owned(), server },
             trust: Trust::Key(self.fingerprint.unwrap()),
             stored: String::new(),
             timeout: Duration::from_secs(10),
             retry_for: RetryFor::For(Duration::from_mins(1)),
-        };
+            patience: Patience::default(),
+        }
+    }
+
+    async fn connect(&self, endpoint: Endpoint) -> Remote {
         Remote::connect(endpoint, Secret::Key(zeroize::Zeroizing::new(SEED))).await.unwrap()
     }
 
@@ -154,6 +174,44 @@ impl Rig {
         run.stop().await;
         remote.close().await;
         told
+    }
+
+    /// What the quota says is what lies in the home, and nothing is in flight.
+    pub(crate) async fn expect_exact_quota(&self) {
+        let (mut bytes, mut entries) = (0, 0);
+        let mut folders = vec![self.home()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let entry = entry.unwrap();
+                entries += 1;
+                let about = entry.metadata().unwrap();
+                if about.is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    bytes += about.len();
+                }
+            }
+        }
+        let remote = self.remote().await;
+        let quota = remote.quota().await.unwrap();
+        remote.close().await;
+        assert_eq!((quota.used, quota.entries), (bytes, entries), "the ledger drifted");
+        assert_eq!((quota.reserved, quota.reserved_entries), (0, 0), "something is in flight");
+    }
+
+    /// Waits until the server counts no session any more.
+    pub(crate) async fn until_no_session_is_left(&self) {
+        let administration = self.running.as_ref().unwrap().1.administration();
+        let none_is_left = async {
+            loop {
+                match administration.perform(AdminRequest::Status).await {
+                    AdminAnswer::Status(status) if status.sessions == Some(0) => return,
+                    AdminAnswer::Status(_) => tokio::task::yield_now().await,
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, none_is_left).await.expect("a session is still counted");
     }
 
     /// The bytes of uploads in flight.
