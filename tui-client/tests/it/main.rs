@@ -10,6 +10,7 @@ mod disk;
 mod engine;
 mod impostor;
 mod program;
+mod proxy;
 mod refusals;
 #[cfg(debug_assertions)]
 mod rounds;

@@ -1,7 +1,7 @@
 //! The transfer engine against a real server in this process, over links that break.
 
 mod conflicts;
-mod proxy;
+mod faults;
 mod queue;
 mod resume;
 pub(crate) mod rig;

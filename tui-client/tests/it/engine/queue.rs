@@ -3,14 +3,15 @@
 use std::fs;
 
 use sampan_client::failure::Situation;
+use sampan_client::remote::LinkState;
 use sampan_client::transfer::{
-    Batch, BatchId, Command, Event, OnConflict, Options, Outcome, Phase, Settings,
+    Batch, BatchId, Command, Event, OnConflict, Options, Outcome, Phase, Settings, SkipReason,
 };
 use sampan_server::config::{Bounds, Settings as ServerSettings};
 use sampan_server::store::QuotaLimits;
 
-use super::proxy::Proxy;
 use super::rig::{Rig, Run, down, home, noise, up};
+use crate::proxy::Proxy;
 
 const MIB: u64 = 1 << 20;
 const PACED: Settings = Settings { connections: Some(2), limit: Some(16 << 20) };
@@ -214,4 +215,69 @@ async fn a_copy_beside_another_file_leaves_nothing_when_it_is_stopped() {
         names.sort();
         assert_eq!(names, ["file", "other"]);
     }
+}
+
+/// What the person stops while the link is lost is told at once; what it holds is given back when the
+/// link is there again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stopped_while_the_link_is_lost_is_told_at_once() {
+    let rig = Rig::start().await;
+    let proxy = Proxy::to(rig.port).await;
+    let file = rig.local("source").join("file");
+    fs::write(&file, noise(10, 24 << 20)).unwrap();
+    let remote = rig.remote_at(proxy.port).await;
+    let mut link = remote.link();
+    let route = up(&file, false, "", true);
+    let (journal, options) = (rig.queue_journal(), Options::default());
+    let mut run = Run::with(remote.clone(), journal, PACED, route, options);
+    run.until_moved(4 * MIB).await;
+    proxy.hold();
+    proxy.cut();
+    link.wait_for(|link| matches!(link, LinkState::Reconnecting { .. })).await.unwrap();
+    run.tell(Command::Cancel(BatchId(1)));
+    let told = run.finish().await;
+    assert_eq!(told.outcome_of("file"), &Outcome::Skipped(SkipReason::Cancelled));
+    assert!(!matches!(&*link.borrow(), LinkState::Live { .. }), "the link is lost still");
+    assert_eq!(rig.reserved().await, 24 * MIB);
+
+    proxy.release();
+    let given_back = async {
+        while rig.reserved().await > 0 {
+            remote.retry_now();
+        }
+    };
+    let soon = std::time::Duration::from_secs(30);
+    tokio::time::timeout(soon, given_back).await.expect("what was stopped is given back");
+    run.stop().await;
+    assert!(!rig.home().join("file").exists());
+}
+
+/// What failed is found again by the keys of the queue's journal, also by another run: nothing that
+/// it had staged is lost or carried twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_failed_in_one_run_is_taken_up_by_another() {
+    let rig = Rig::start().await;
+    let proxy = Proxy::to(rig.port).await;
+    let file = rig.local("source").join("file");
+    fs::write(&file, noise(11, 16 << 20)).unwrap();
+    let route = up(&file, false, "", true);
+    let endless = rig.impatient_remote_at(proxy.port).await;
+    let (journal, options) = (rig.queue_journal(), Options::default());
+    let mut run = Run::with(endless, journal, PACED, route.clone(), options.clone());
+    run.until_moved(8 * MIB).await;
+    proxy.hold();
+    proxy.cut();
+    let told = run.finish().await;
+    assert_eq!(told.summary.failures[0].situation, Situation::LinkLost);
+    run.stop().await;
+    proxy.release();
+
+    let journal = rig.queue_journal();
+    assert!(journal.unfinished().is_empty(), "it failed, and is done with");
+    let mut run = Run::with(rig.remote().await, journal, Settings::default(), route, options);
+    let told = run.finish().await;
+    told.expect_done();
+    assert!(told.summary.moved <= 12 * MIB, "{} moved", told.summary.moved);
+    run.stop().await;
+    rig.expect_exact_quota().await;
 }

@@ -4,8 +4,8 @@ use std::fs;
 
 use sampan_client::transfer::{Event, Options, Outcome, Settings};
 
-use super::proxy::Proxy;
 use super::rig::{Rig, Run, down, noise, up};
+use crate::proxy::Proxy;
 
 const MIB: u64 = 1 << 20;
 /// Fast enough for a test, slow enough to be interrupted halfway.

@@ -13,7 +13,7 @@ use sampan_client::transfer::{Options, Outcome, SkipReason};
 use super::rig::{Rig, down, noise, up};
 
 /// Everything below `folder` that both sides must agree on.
-fn describe(folder: &Path) -> BTreeMap<Vec<u8>, (u32, i64, i64, Option<blake3::Hash>)> {
+pub(super) fn describe(folder: &Path) -> BTreeMap<Vec<u8>, (u32, i64, i64, Option<blake3::Hash>)> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(inner) = folders.pop() {
