@@ -28,6 +28,8 @@ pub enum Effect {
         /// What.
         change: Change,
     },
+    /// End the changes that run, where they are.
+    StopChanges,
     /// Connect and log in; an earlier attempt ends.
     Connect {
         /// To be named in the answer.

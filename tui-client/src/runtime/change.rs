@@ -32,7 +32,7 @@ const TELL_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Hands {
     /// The home, if there is a connection.
     pub(super) remote: Option<Remote>,
-    /// Ends removals of trees.
+    /// Ends removals of trees, and waiting for a server.
     pub(super) stopping: CancellationToken,
 }
 
@@ -86,10 +86,9 @@ fn steps(change: Change) -> Vec<Step> {
 async fn run(step: Step, hands: &Hands) -> Vec<Failure> {
     let result = match step {
         Step::NewFolder(Location::Local(path)) => blocking(move || disk::make_folder(&path)).await,
-        Step::NewFolder(Location::Remote(path)) => match hands.home(&path) {
-            Ok(remote) => remote.mkdir(&path, false, None).await.map(drop),
-            Err(failure) => Err(failure),
-        },
+        Step::NewFolder(Location::Remote(path)) => {
+            hands.at_home(&path, async |home| home.mkdir(&path, false, None).await).await
+        }
         Step::Rename(renaming) => rename(renaming, hands).await,
         Step::Remove(seen) => return remove(seen, hands).await,
         Step::RemoveEmptied(folder) => match remove_emptied(folder, hands).await {
@@ -108,9 +107,10 @@ async fn rename(renaming: Renaming, hands: &Hands) -> Result<(), Failure> {
             blocking(move || disk::rename(&from, &to, Some(&attributes.version))).await
         }
         (Location::Remote(from), Location::Remote(to)) => {
-            let remote = hands.home(&from)?;
             let version = Some(attributes.version);
-            remote.rename(&from, &to, version, Precondition::Absent).await.map(drop)
+            let rename =
+                async |home: &Remote| home.rename(&from, &to, version, Precondition::Absent).await;
+            hands.at_home(&from, rename).await
         }
         (from, _) => Err(Failure::new(Situation::InvalidTarget, from)),
     }
@@ -127,11 +127,8 @@ async fn remove(seen: Seen, hands: &Hands) -> Vec<Failure> {
         }
         Location::Remote(path) => {
             let is_folder = attributes.kind == EntryKind::Folder;
-            let removed = match hands.home(&path) {
-                Ok(remote) => remote.remove(&path, is_folder, Some(version)).await.map(drop),
-                Err(failure) => Err(failure),
-            };
-            removed.err().into_iter().collect()
+            let remove = async |home: &Remote| home.remove(&path, is_folder, Some(version)).await;
+            hands.at_home(&path, remove).await.err().into_iter().collect()
         }
     }
 }
@@ -147,14 +144,37 @@ fn remove_from_disk(
 async fn remove_emptied(folder: Location, hands: &Hands) -> Result<(), Failure> {
     match folder {
         Location::Local(path) => blocking(move || disk::remove_empty_folder(&path)).await,
-        Location::Remote(path) => hands.home(&path)?.remove(&path, false, None).await.map(drop),
+        Location::Remote(path) => {
+            hands.at_home(&path, async |home| home.remove(&path, false, None).await).await
+        }
     }
 }
 
 impl Hands {
-    fn home(&self, path: &RemotePath) -> Result<&Remote, Failure> {
-        let lost = || Failure::new(Situation::LinkLost, path);
-        self.remote.as_ref().ok_or_else(lost)
+    /// Changes something in the home, unless the person stops it. What was sent by then is not taken
+    /// back: the server may have done it, or do it still.
+    async fn at_home<T>(
+        &self,
+        path: &RemotePath,
+        change: impl AsyncFnOnce(&Remote) -> Result<T, Failure>,
+    ) -> Result<(), Failure> {
+        let Some(home) = &self.remote else { return Err(Failure::new(Situation::LinkLost, path)) };
+        let changed = unless_stopped(&self.stopping, change(home)).await;
+        changed
+            .unwrap_or_else(|| Err(Failure::new(Situation::Interrupted, home.show(path))))
+            .map(drop)
+    }
+}
+
+/// `None` if it was stopped before it came to an end, or to a beginning.
+async fn unless_stopped<T>(
+    stopping: &CancellationToken,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = stopping.cancelled() => None,
+        done = work => Some(done),
     }
 }
 
@@ -212,6 +232,18 @@ mod tests {
         let failures = outcome(Change::Rename(vec![Renaming { from: before, to }])).await;
         assert_eq!(failures[0].situation, Situation::TargetChanged(Side::Local));
         assert_eq!(std::fs::read(&file).unwrap(), b"newer");
+    }
+
+    /// While the link is lost it would wait for as long as that.
+    #[tokio::test]
+    async fn a_change_that_waits_for_the_server_can_be_stopped() {
+        let stopping = CancellationToken::new();
+        let stop = async { stopping.cancel() };
+        let waiting = unless_stopped(&stopping, std::future::pending::<()>());
+        assert_eq!(tokio::join!(waiting, stop).0, None);
+        let begun = std::cell::Cell::new(false);
+        assert_eq!(unless_stopped(&stopping, async { begun.set(true) }).await, None);
+        assert!(!begun.get(), "what comes after it in the same change is not begun");
     }
 
     #[tokio::test]

@@ -46,11 +46,14 @@ pub(super) struct Runner {
     quota: Option<AbortHandle>,
     session: Option<Session>,
     stopping: CancellationToken,
+    /// Ends the changes that run.
+    changing: CancellationToken,
     panicked: bool,
 }
 
 impl Runner {
     pub(super) fn new(state: State, reports: mpsc::Sender<Report>) -> Self {
+        let stopping = CancellationToken::new();
         Self {
             state,
             reports,
@@ -59,7 +62,8 @@ impl Runner {
             attempt: None,
             quota: None,
             session: None,
-            stopping: CancellationToken::new(),
+            changing: stopping.child_token(),
+            stopping,
             panicked: false,
         }
     }
@@ -90,8 +94,12 @@ impl Runner {
             }
             Effect::Change { id, change } => {
                 let remote = self.session.as_ref().map(|session| session.remote.clone());
-                let hands = Hands { remote, stopping: self.stopping.clone() };
+                let hands = Hands { remote, stopping: self.changing.clone() };
                 self.tasks.spawn(change::carry_out(id, change, hands, reports));
+            }
+            Effect::StopChanges => {
+                self.changing.cancel();
+                self.changing = self.stopping.child_token();
             }
             Effect::Connect { attempt, login, trust } => {
                 self.abort_attempt();

@@ -144,6 +144,8 @@ impl Journal {
         let continued = left.is_some();
         let seed = left.unwrap_or(fresh_seed);
         let (open, valid) = if continued { replay(&content) } else { (Vec::new(), HEADER_BYTES) };
+        // A queue's journal is never removed: what is finished needs no room in it.
+        let valid = if open.is_empty() { HEADER_BYTES } else { valid };
         let header = write_header(process, &seed);
         file.write_all_at(header.as_bytes(), 0).map_err(failed)?;
         file.set_len(valid as u64).map_err(failed)?;
@@ -429,6 +431,26 @@ mod tests {
         drop(journal);
         let journal = Journal::open(&state, &key, [9; 32], 1).unwrap();
         assert_eq!(journal.unfinished(), [both[0].clone(), (4, b"four".to_vec())]);
+    }
+
+    #[test]
+    fn a_queue_that_is_kept_for_its_keys_does_not_grow() {
+        let home = tempfile::tempdir().unwrap();
+        let state = State::under(home.path());
+        let key = JournalKey::new(&account("a@h"), &JournalScope::Queue);
+        let mut lengths = Vec::new();
+        for run in 0..3 {
+            let mut journal = Journal::open(&state, &key, [run; 32], 1).unwrap();
+            let path = journal.on_disk.as_ref().unwrap().path.clone();
+            lengths.push(fs::metadata(path).unwrap().len());
+            assert_eq!(journal.keys().upload_key(b"a", b"b"), {
+                let first = TransferKeys { seed: [0; 32], continued: false };
+                first.upload_key(b"a", b"b")
+            });
+            journal.begin(u64::from(run), b"batch").unwrap();
+            journal.finish(u64::from(run)).unwrap();
+        }
+        assert_eq!(lengths, [HEADER_BYTES as u64; 3]);
     }
 
     #[test]

@@ -110,6 +110,7 @@ fn running(kind: Kind, total: usize, wanted: Option<(PaneId, Name)>) -> Running 
 /// A change ended: shows what did not work, and what is there now.
 pub(super) fn changed(app: &mut App, id: ChangeId, failures: Vec<Failure>, turn: &mut Turn) {
     let Some(running) = app.changes.end(id) else { return };
+    transferring::close_answered(app);
     let is_done = failures.is_empty();
     if !is_done {
         app.dialogs.push(Dialog::failures(failures));

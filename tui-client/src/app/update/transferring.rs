@@ -159,11 +159,11 @@ pub(super) fn ask_next(app: &mut App, turn: &mut Turn) {
 }
 
 /// Takes a question away that has no asker any more.
-fn close_answered(app: &mut App) {
-    let transfers = &app.transfers;
+pub(super) fn close_answered(app: &mut App) {
+    let (transfers, changes) = (&app.transfers, &app.changes);
     app.dialogs.retain(|dialog| match dialog {
         Dialog::Overwrite(dialog) => transfers.asks(&dialog.conflict),
-        Dialog::Stop(_) => transfers.is_running(),
+        Dialog::Stop(_) => transfers.is_running() || !changes.is_empty(),
         _ => true,
     });
 }
@@ -189,7 +189,7 @@ pub(super) fn resolve(
 
 /// Asks whether what runs shall be stopped.
 pub(super) fn ask_stop(app: &mut App, turn: &mut Turn) {
-    if app.transfers.is_running() {
+    if app.transfers.is_running() || !app.changes.is_empty() {
         app.dialogs.push(Dialog::stop());
     } else {
         app.say(text::NOTHING_RUNS, turn.now);
@@ -200,5 +200,8 @@ pub(super) fn ask_stop(app: &mut App, turn: &mut Turn) {
 pub(super) fn stop(app: &mut App, turn: &mut Turn) {
     for batch in app.transfers.running_batches() {
         turn.effect(Effect::Transfer(Command::Cancel(batch)));
+    }
+    if !app.changes.is_empty() {
+        turn.effect(Effect::StopChanges);
     }
 }

@@ -1,7 +1,9 @@
 //! Work, and the tasks that do it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Director;
@@ -9,6 +11,7 @@ use super::batch::Folders;
 use super::folders::{FolderEnd, finish};
 use super::running::Running;
 use crate::failure::Failure;
+use crate::remote::LinkState;
 use crate::transfer::beside::came_meanwhile;
 use crate::transfer::command::{BatchId, ItemId};
 use crate::transfer::download::{discard, download_file, download_pack};
@@ -16,6 +19,9 @@ use crate::transfer::event::{Event, Outcome};
 use crate::transfer::item::{Ends, FilePlan, FolderPlan, Settled};
 use crate::transfer::job::{Context, Control, Gauge};
 use crate::transfer::upload::{PackMember, abort_upload, upload_file, upload_pack};
+
+/// For clearing away when the engine ends.
+const CLEANED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What one job does.
 #[derive(Clone, Debug)]
@@ -98,13 +104,12 @@ impl Director {
             let flush = batch.options.flush;
             self.running.insert(item, running);
             self.jobs.spawn(async move {
-                let files = work.clone();
                 let job = carry(&context, &control, work, flush);
-                if let Some(done) = unless_cancelled(job, &control.gauge, &cancel).await {
-                    return JobEnd::Work { item, done: Box::new(done) };
+                let lost = link_lost(context.remote.link());
+                match unless_cancelled(job, &control.gauge, &cancel, lost).await {
+                    Some(done) => JobEnd::Work { item, done: Box::new(done) },
+                    None => JobEnd::Cancelled { item },
                 }
-                clean_up(&context, files, control.gauge.chosen()).await;
-                JobEnd::Cancelled { item }
             });
         }
     }
@@ -117,11 +122,52 @@ impl Director {
                 if let Some(batch) = self.batches.get_mut(&running.batch) {
                     batch.count_moved(running.gauge.moved());
                 }
-                self.drop_work(running.batch, item, running.work);
+                let chosen = running.gauge.chosen().cloned();
+                self.stopped(running.batch, item, running.work, chosen);
             }
             JobEnd::Room { batch, answer } => self.room_answered(batch, answer),
             JobEnd::Folders { batch, folders } => self.folders_finished(batch, folders),
         }
+    }
+
+    /// Tells of work that the person stopped, and clears away what it leaves. That may take as long
+    /// as a lost link: the person is told before, and only the places stay taken until then.
+    fn stopped(&mut self, id: BatchId, item: ItemId, work: Work, chosen: Option<Ends>) {
+        if let Some(batch) = self.batches.get_mut(&id) {
+            batch.pending -= 1;
+        }
+        let is_pack = matches!(work, Work::Pack(_));
+        let files = work.files();
+        self.skip(id, item, files.clone());
+        let context = Arc::clone(&self.context);
+        self.cleaning.spawn(async move {
+            if let [plan] = &files[..]
+                && !is_pack
+            {
+                clean_up(&context, plan, chosen.as_ref()).await;
+            }
+            files
+        });
+    }
+
+    /// Nothing is left of what was stopped: its places are free.
+    pub(super) fn cleaned(&mut self, files: &[FilePlan]) {
+        files.iter().for_each(|plan| self.leave(plan));
+    }
+
+    /// Clears the rest away before the engine ends. A lost link is not waited for.
+    pub(super) async fn clean_rest(&mut self) {
+        let lost = link_lost(self.context.remote.link());
+        let cleaned = async { while self.cleaning.join_next().await.is_some() {} };
+        tokio::select! {
+            cleaned = tokio::time::timeout(CLEANED_WITHIN, cleaned) => {
+                if cleaned.is_err() {
+                    tracing::debug!("what was stopped is not cleared away in time");
+                }
+            }
+            () = lost => {}
+        }
+        self.cleaning.shutdown().await;
     }
 
     fn work_ended(&mut self, item: ItemId, done: Done) {
@@ -249,12 +295,22 @@ async fn run(context: &Context, control: &Control, work: Work, flush: bool) -> D
     }
 }
 
+/// Until nobody can be asked how a commit went.
+async fn link_lost(mut link: watch::Receiver<LinkState>) {
+    let is_lost =
+        |link: &LinkState| matches!(link, LinkState::Reconnecting { .. } | LinkState::Down { .. });
+    // The engine's remote outlives its jobs; an end of it is a loss, too.
+    let _ = link.wait_for(is_lost).await;
+}
+
 /// What a job comes to; `None` if it was cancelled before it began to commit. After that it ends by
-/// itself, for nobody knows on this side what has happened on the other.
+/// itself, for nobody knows on this side what has happened on the other; only while the link is lost
+/// nobody waits to be told.
 async fn unless_cancelled<T>(
     job: impl Future<Output = T>,
     gauge: &Gauge,
     cancel: &CancellationToken,
+    link_lost: impl Future<Output = ()>,
 ) -> Option<T> {
     let mut job = std::pin::pin!(job);
     tokio::select! {
@@ -265,12 +321,12 @@ async fn unless_cancelled<T>(
         biased;
         () = gauge.commits_no_more() => None,
         done = &mut job => Some(done),
+        () = link_lost => None,
     }
 }
 
 /// What the person stopped must hold neither quota nor disk.
-async fn clean_up(context: &Context, work: Work, chosen: Option<&Ends>) {
-    let Work::File(plan) = work else { return };
+async fn clean_up(context: &Context, plan: &FilePlan, chosen: Option<&Ends>) {
     match chosen.unwrap_or(&plan.ends) {
         Ends::Up { from, to } => {
             let key = context.keys.upload_key(&from.to_bytes(), &to.to_bytes());
@@ -313,7 +369,8 @@ mod tests {
                     Some(end) => sender.send(end).unwrap(),
                 }
             };
-            let (done, ()) = tokio::join!(unless_cancelled(job, &gauge, &cancel), told);
+            let linked = std::future::pending();
+            let (done, ()) = tokio::join!(unless_cancelled(job, &gauge, &cancel, linked), told);
             assert_eq!(done, expected, "{phase:?}");
         }
     }
@@ -328,6 +385,15 @@ mod tests {
             gauge.phase(Phase::Running);
             std::future::pending::<()>().await;
         };
-        assert_eq!(unless_cancelled(job, &gauge, &cancel).await, None);
+        assert_eq!(unless_cancelled(job, &gauge, &cancel, std::future::pending()).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_commit_whose_link_is_lost_holds_up_nobody_who_stops_it() {
+        let (gauge, cancel) = (Gauge::default(), CancellationToken::new());
+        gauge.phase(Phase::Committing);
+        cancel.cancel();
+        let job = std::future::pending::<()>();
+        assert_eq!(unless_cancelled(job, &gauge, &cancel, std::future::ready(())).await, None);
     }
 }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Invariant: the loop never waits for a disk, a server or a reader of its events; every task that
-//! it starts is in `plans` or `jobs` and ends with it.
+//! it starts is in `plans`, `jobs`, `cleaning` or `writing` and ends with it.
 
 mod batch;
 mod cancel;
@@ -76,6 +76,7 @@ enum Happened {
     Step(Option<(PlanId, PlanStep)>),
     Job(Result<JobEnd, JoinError>),
     Plan(Result<(), JoinError>),
+    Cleaned(Result<Vec<FilePlan>, JoinError>),
     Written(Result<Written, JoinError>),
     Tick,
 }
@@ -92,6 +93,8 @@ pub(super) struct Director {
     steps: mpsc::Receiver<(PlanId, PlanStep)>,
     plans: JoinSet<()>,
     jobs: JoinSet<JobEnd>,
+    /// Clears away what was stopped; gives its files, whose places are taken until then.
+    cleaning: JoinSet<Vec<FilePlan>>,
     batches: BTreeMap<BatchId, BatchState>,
     /// Ready to run, in order.
     queue: VecDeque<(ItemId, BatchId, Work)>,
@@ -124,6 +127,7 @@ impl Director {
             steps,
             plans: JoinSet::new(),
             jobs: JoinSet::new(),
+            cleaning: JoinSet::new(),
             batches: BTreeMap::new(),
             queue: VecDeque::new(),
             running: HashMap::new(),
@@ -173,6 +177,9 @@ impl Director {
                 Some(ended) = self.plans.join_next(), if !self.plans.is_empty() => {
                     Happened::Plan(ended)
                 }
+                Some(ended) = self.cleaning.join_next(), if !self.cleaning.is_empty() => {
+                    Happened::Cleaned(ended)
+                }
                 Some(ended) = self.writing.join_next(), if !self.writing.is_empty() => {
                     Happened::Written(ended)
                 }
@@ -192,7 +199,10 @@ impl Director {
                 }
                 Happened::Job(Ok(end)) => self.job_ended(end),
                 Happened::Plan(Ok(())) => {}
-                Happened::Job(Err(error)) | Happened::Plan(Err(error)) => {
+                Happened::Cleaned(Ok(files)) => self.cleaned(&files),
+                Happened::Job(Err(error))
+                | Happened::Plan(Err(error))
+                | Happened::Cleaned(Err(error)) => {
                     if error.is_panic() {
                         std::panic::resume_unwind(error.into_panic());
                     }
@@ -203,6 +213,7 @@ impl Director {
         }
         self.plans.shutdown().await;
         self.jobs.shutdown().await;
+        self.clean_rest().await;
         self.write_rest().await
     }
 

@@ -34,6 +34,21 @@ fn a_new_folder_is_made_and_gets_the_cursor() {
 }
 
 #[test]
+fn a_change_that_runs_is_stopped_with_x_after_a_question() {
+    let mut bench = Bench::new(&twelve(), &[]);
+    bench.press("F7 n e w Enter");
+    let (id, _) = only_change(&bench.taken());
+    bench.press("x");
+    assert!(matches!(bench.dialog(), Dialog::Stop(_)));
+    bench.press("y");
+    assert_eq!(bench.taken(), [Effect::StopChanges]);
+    bench.press("x");
+    assert!(matches!(bench.dialog(), Dialog::Stop(_)), "it runs until it says that it ended");
+    bench.event(Event::Changed { id, failures: vec![] });
+    assert!(bench.app.dialogs.is_empty(), "the question goes when nothing runs");
+}
+
+#[test]
 fn what_is_no_name_is_said_and_can_be_corrected() {
     let mut bench = Bench::new(&twelve(), &[]);
     bench.press("F7 a / b Enter");

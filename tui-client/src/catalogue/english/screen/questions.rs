@@ -42,7 +42,7 @@ pub const QUIT_QUESTION: &str = "Leave Sampan?";
 pub const QUIT_TRANSFERS: &str = "Transfers are running. They go on where they are when you \
                                   connect to this account again.";
 pub const QUIT_CHANGES: &str = "Changes are still being made. They stop where they are.";
-pub const STOP_QUESTION: &str = "Stop all transfers?";
+pub const STOP_QUESTION: &str = "Stop all transfers and changes?";
 pub const STOP_CONSEQUENCE: &str = "What is across stays. What is not is given up.";
 
 /// The first contact.
