@@ -39,6 +39,11 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 pub type Stream<T> = mpsc::Receiver<Result<T>>;
 
 /// Files, quota and unfinished uploads of all accounts. Every verb acts inside one account's home.
+///
+/// Whoever asked may go away at any time, by dropping the verb's future. What has not begun is not
+/// done then. A change that has begun comes to its end, with its stored answer, before the next
+/// change of its account begins; one of several steps (a commit, a pack) is either published whole
+/// or as if it had not been asked for, and may be asked for again.
 #[allow(clippy::too_many_arguments, reason = "the account and the file lead every list")]
 #[async_trait]
 pub trait Store: Send + Sync + 'static {

@@ -24,6 +24,9 @@ use crate::store::{AccountId, Result, Situation};
 /// Homes kept open. More accounts than these at once share nothing but the cost of opening again.
 const OPEN_HOMES: usize = 256;
 
+/// What a client compares at once.
+const HASHES_OF_ACCOUNT: usize = 4;
+
 /// An account's open home.
 pub(super) struct Home {
     pub(super) account: AccountId,
@@ -31,6 +34,9 @@ pub(super) struct Home {
     /// One permit: whoever holds it may change the home and its ledger. A job takes it along, so
     /// that a change goes on when its caller is gone.
     pub(super) turn: Arc<Semaphore>,
+    /// Slices of whole files that are hashed for the account at once. So the places among all that
+    /// hash are shared by accounts, not by requests.
+    pub(super) hashing: Arc<Semaphore>,
     /// An intent was left over by a failure and must be dealt with before the next change.
     pub(super) unsettled: AtomicBool,
 }
@@ -47,6 +53,7 @@ impl Home {
             account,
             folder,
             turn: Arc::new(Semaphore::new(1)),
+            hashing: Arc::new(Semaphore::new(HASHES_OF_ACCOUNT)),
             unsettled: AtomicBool::new(false),
         }
     }

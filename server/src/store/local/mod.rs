@@ -133,6 +133,9 @@ const QUEUED_FLUSHES: usize = 64;
 /// Slices of long work (deleting trees, hashing staged blocks again) that run at once, beside the
 /// jobs of those who wait.
 const SLOW_JOBS: usize = 3;
+/// Slices of files that are hashed at once, because somebody asked for sums and rows, beside the
+/// jobs of those who wait: logins must not stand behind them.
+const HASH_JOBS: usize = 8;
 
 /// [`super::Store`] and [`super::Accounts`] on the server's own disk.
 pub struct LocalStore {
@@ -153,6 +156,7 @@ struct Inner {
     sweeps: Sweeps,
     jobs: Arc<Semaphore>,
     slow_jobs: Arc<Semaphore>,
+    hash_jobs: Arc<Semaphore>,
     closing: CancellationToken,
     tasks: TaskTracker,
 }
@@ -181,6 +185,7 @@ impl LocalStore {
                 sweeps: Sweeps::default(),
                 jobs: Arc::new(Semaphore::new(options.jobs.max(1))),
                 slow_jobs: Arc::new(Semaphore::new(SLOW_JOBS)),
+                hash_jobs: Arc::new(Semaphore::new(HASH_JOBS)),
                 closing: CancellationToken::new(),
                 tasks: TaskTracker::new(),
                 options,
@@ -246,6 +251,22 @@ impl Inner {
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.job_among(&self.slow_jobs, work).await
+    }
+
+    /// The same for a slice of a file that is hashed for an account. Whoever asks for much waits for
+    /// himself: the next slices of all accounts take their turns.
+    async fn hash_job<T: Send + 'static>(
+        &self,
+        home: &Home,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let among_own = acquire(&home.hashing).await?;
+        let work = move || {
+            let result = work();
+            drop(among_own);
+            result
+        };
+        self.job_among(&self.hash_jobs, work).await
     }
 
     async fn job_among<T: Send + 'static>(

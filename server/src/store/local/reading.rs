@@ -189,14 +189,19 @@ impl Inner {
         Ok(RowPart { first, hashes })
     }
 
-    pub(super) fn stream_row(self: &Arc<Self>, reading: Reading, fine: bool) -> Stream<RowPart> {
+    pub(super) fn stream_row(
+        self: &Arc<Self>,
+        home: Arc<Home>,
+        reading: Reading,
+        fine: bool,
+    ) -> Stream<RowPart> {
         let (parts, stream) = mpsc::channel(PIECES_AHEAD);
         let inner = self.clone();
         self.spawn(async move {
             let mut reading = reading;
             while !reading.is_done() {
                 let worker = inner.clone();
-                let hashed = inner.job(move || {
+                let hashed = inner.hash_job(&home, move || {
                     let mut reading = reading;
                     let part = worker.hash_blocks(&mut reading, fine)?;
                     Ok((part, reading))

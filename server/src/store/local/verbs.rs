@@ -288,8 +288,9 @@ impl Store for LocalStore {
     ) -> Result<Stream<RowPart>> {
         let home = self.inner.home(account).await?;
         let (inner, path, version) = (self.inner.clone(), path.clone(), version.clone());
-        let open = move || inner.open_reading(&home, &path, &version, first, count);
-        Ok(self.inner.stream_row(self.inner.job(open).await?, fine))
+        let of = home.clone();
+        let open = move || inner.open_reading(&of, &path, &version, first, count);
+        Ok(self.inner.stream_row(home, self.inner.job(open).await?, fine))
     }
 
     async fn read_pack(
@@ -303,11 +304,11 @@ impl Store for LocalStore {
 
     async fn sum(&self, account: AccountId, path: &RemotePath) -> Result<(Root, Attributes)> {
         let home = self.inner.home(account).await?;
-        let (inner, path) = (self.inner.clone(), path.clone());
-        let mut sum = self.inner.job(move || inner.open_sum(&home, &path)).await?;
+        let (inner, path, of) = (self.inner.clone(), path.clone(), home.clone());
+        let mut sum = self.inner.job(move || inner.open_sum(&of, &path)).await?;
         loop {
             let inner = self.inner.clone();
-            match self.inner.job(move || inner.sum_more(sum)).await? {
+            match self.inner.hash_job(&home, move || inner.sum_more(sum)).await? {
                 Ok(summed) => return Ok(summed),
                 Err(more) => sum = more,
             }

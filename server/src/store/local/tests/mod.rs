@@ -3,6 +3,7 @@
 mod conformance;
 mod crash;
 mod disk;
+mod fairness;
 mod faults;
 mod isolation;
 mod model;
