@@ -10,7 +10,8 @@
 //! [`reply`] turns what they came to into the wire's words, and [`writing`] sends it.
 //!
 //! Invariant: what a session holds is bounded by its account's [`Bounds`](crate::config::Bounds) and
-//! the constants here, whatever the peer does; and it ends only after every request that it started.
+//! the constants here, whatever the peer does; and it ends
+//! only after no request of it is waited for.
 
 mod answers;
 mod dispatch;

@@ -1,7 +1,7 @@
 //! Who is logged in: bounds, and the way to end an account's sessions from elsewhere.
 //!
-//! Invariant: a session is counted from before its account is read for the last time until all its
-//! requests have ended; so whoever raises an account's generation and then calls [`Sessions::end`]
+//! Invariant: a session is counted from before its account is read for the last time until none of
+//! its requests is waited for; so whoever raises an account's generation and then calls [`Sessions::end`]
 //! misses none.
 
 use std::collections::HashMap;

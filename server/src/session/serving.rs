@@ -89,13 +89,13 @@ pub(super) async fn serve(logged_in: LoggedIn) {
         }
         Ended::Gone | Ended::Broken => drop(writing),
     }
-    // With writer and queue gone, handlers that stream see that nobody listens; changes that have
-    // begun come to their end.
     drop(queue);
     drop(reader);
-    tokio::select! {
-        () = async { while let Some(done) = tasks.join_next().await { note_panic(&done); } } => {}
-        () = shared.shutdown.hurried() => tasks.shutdown().await,
+    // Nobody listens any more: what waits for its turn is not begun, what reads goes no further. A
+    // change that the store has begun comes to its end there, and is answered when it is sent again.
+    tasks.abort_all();
+    while let Some(done) = tasks.join_next().await {
+        note_panic(&done);
     }
     drop(open);
 }

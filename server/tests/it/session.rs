@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sampan_protocol::message::{
     Empty, EnrolKey, GoodbyeReason, KeyLife, Mkdir, Op, Pack, PackMember, PackMemberKind, Ping,
-    Remove, Stat,
+    QuotaRequest, Remove, Stat, Sum,
 };
 use sampan_protocol::wire::Flags;
 use sampan_protocol::{ErrorCode, Mode, RemotePath, RequestId};
@@ -215,6 +215,54 @@ async fn an_abandoned_pack_publishes_nothing() {
     })
     .await;
     assert!(!server.home("anna").join("d").exists());
+    server.finish().await;
+}
+
+async fn no_session_is_left(server: &TestServer) {
+    let administration = server.administration();
+    until("the session has ended", async || {
+        matches!(administration.perform(AdminRequest::Status).await, AdminAnswer::Status(status) if status.sessions == Some(0))
+    })
+    .await;
+}
+
+/// What a peer asked for that is gone takes neither a place nor time.
+#[tokio::test]
+async fn what_is_read_for_a_lost_peer_ends_with_it() {
+    let server = TestServer::start().await;
+    let mut peer = server.peer("anna").await;
+    let file = std::fs::File::create(server.home("anna").join("long")).unwrap();
+    // Hours of it.
+    file.set_len(1 << 42).unwrap();
+    peer.send(&Sum { path: path("long") }).await;
+    peer.call(&Ping {}).await.unwrap();
+    drop(peer);
+    no_session_is_left(&server).await;
+    server.finish().await;
+}
+
+/// What has begun comes to its end, whoever asked for it.
+#[tokio::test]
+async fn a_removal_goes_on_without_its_peer() {
+    let server = TestServer::start().await;
+    let mut peer = server.peer("anna").await;
+    for number in 0..400_u32 {
+        let path = path(&format!("tree/{}/{number}", number % 7));
+        let mkdir = Mkdir { change: peer.change(), path, parents: true, mode: None };
+        peer.call(&mkdir).await.unwrap();
+    }
+    let change = peer.change();
+    let remove = Remove { change, path: path("tree"), recursive: true, version: None };
+    peer.send(&remove).await;
+    until("the tree is out of sight", async || !server.home("anna").join("tree").exists()).await;
+    drop(peer);
+    no_session_is_left(&server).await;
+    let mut again = server.peer_again("anna").await;
+    let removed = again.call(&remove).await.unwrap();
+    assert_eq!(removed.entries, 408);
+    let quota = again.call(&QuotaRequest {}).await.unwrap();
+    assert_eq!((quota.used, quota.entries), (0, 0));
+    drop(again);
     server.finish().await;
 }
 
