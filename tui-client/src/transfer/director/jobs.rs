@@ -152,7 +152,9 @@ impl Director {
 
     /// Nothing is left of what was stopped: its places are free.
     pub(super) fn cleaned(&mut self, files: &[FilePlan]) {
-        files.iter().for_each(|plan| self.leave(plan));
+        for plan in files {
+            self.leave(plan);
+        }
     }
 
     /// Clears the rest away before the engine ends. A lost link is not waited for.

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use sampan_client::transfer::Options;
 
-use super::{KIB, LANES, MIB, UNANSWERED, carry, seed};
+use super::{KIB, LANES, MIB, UNANSWERED, carry, seed, tell};
 use crate::engine::rig::{Rig, down, up};
 use crate::proxy::Proxy;
 use crate::proxy::plan::{Fault, Plan, Way, drawn};
@@ -24,6 +24,9 @@ use crate::proxy::plan::{Fault, Plan, Way, drawn};
 const CUTS: u64 = 40;
 /// In the long one, unless `SAMPAN_CUTS` says otherwise.
 const MANY_CUTS: u64 = 1000;
+
+/// Connections beyond these that are cut, for on some nothing goes that far.
+const SPARE: u64 = 8;
 
 /// After so many bytes a connection is cut. Up, one block goes after the other; down, two requests
 /// are answered at the same time, so that one whole block needs two.
@@ -53,7 +56,8 @@ async fn crosses(way: Way, cuts: u64) {
         Way::Up => 1,
         Way::Down => 2,
     };
-    let content = (cuts * blocks_for_a_cut + 8) * MIB;
+    let planned = cuts + SPARE;
+    let content = (planned * blocks_for_a_cut + 8) * MIB;
     let rig = Rig::start().await;
     let here = rig.local("here").join("file");
     write_noise(&here, content);
@@ -61,11 +65,12 @@ async fn crosses(way: Way, cuts: u64) {
         rig.carry(up(&here, false, "", true), Options::default()).await.expect_done();
     }
     // The first connection carries no bulk.
-    let plan = move |number| match number {
-        number if (1..=cuts).contains(&number) => {
+    let plan = move |number| {
+        if (1..=planned).contains(&number) {
             Plan::one(way, distance(way, seed, number), Fault::Cut)
+        } else {
+            Plan::default()
         }
-        _ => Plan::default(),
     };
     let proxy = Proxy::planned(rig.port, plan).await;
     let remote = rig.remote_at(proxy.port).await;
@@ -83,21 +88,22 @@ async fn crosses(way: Way, cuts: u64) {
         assert_eq!(root_of(&again.join("file")), root);
         assert_eq!(std::fs::read_dir(&again).unwrap().count(), 1, "nothing staged is left");
     }
-    assert_eq!(proxy.faults(), cuts, "the file was across before the last cut");
+    assert!(proxy.faults() >= cuts, "{} cuts, and the file was across", proxy.faults());
     rig.expect_exact_quota().await;
     rig.until_no_session_is_left().await;
 
-    let carried: u64 = (1..=cuts).map(|number| distance(way, seed, number)).sum();
+    let cuts = proxy.faults();
+    let carried: u64 = (1..=planned).map(|number| distance(way, seed, number)).sum();
     let wire = match way {
         Way::Up => proxy.sent(),
         Way::Down => proxy.received(),
     };
-    println!(
+    tell(&format!(
         "{way:?}: {cuts} cuts of {content} bytes: {wire} on the wire, {} sent again for each cut; \
          the cut connections carried {} each",
         wire.saturating_sub(content) / cuts,
-        carried / cuts,
-    );
+        carried / planned,
+    ));
     let connections = 64 * KIB * proxy.connections();
     let most = content + content / 32 + connections + carried + LANES * UNANSWERED;
     assert!(wire <= most, "{wire} bytes on the wire, at most {most}");
@@ -119,13 +125,13 @@ async fn a_file_comes_down_over_a_link_that_is_cut_again_and_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes and some gigabytes: cargo test -p sampan --test it -- --ignored cuts_"]
+#[ignore = "takes minutes and some gigabytes: cargo test -p sampan --test it -- --ignored cuts_by_the_thousand"]
 async fn cuts_by_the_thousand_in_one_upload() {
     crosses(Way::Up, many()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes and some gigabytes: cargo test -p sampan --test it -- --ignored cuts_"]
+#[ignore = "takes minutes and some gigabytes: cargo test -p sampan --test it -- --ignored cuts_by_the_thousand"]
 async fn cuts_by_the_thousand_in_one_download() {
     crosses(Way::Down, many()).await;
 }

@@ -52,8 +52,13 @@ const FAULTY: u64 = 4;
 fn seed() -> u64 {
     let given = std::env::var("SAMPAN_SEED").ok().map(|seed| seed.parse().expect("a number"));
     let seed = given.unwrap_or_else(rand::random);
-    println!("SAMPAN_SEED={seed}");
+    tell(&format!("SAMPAN_SEED={seed}"));
     seed
+}
+
+#[expect(clippy::print_stdout, reason = "tests tell their figures so")]
+fn tell(text: &str) {
+    println!("{text}");
 }
 
 /// What goes wrong, as a plan says it of the direction in which the bulk goes.
@@ -183,11 +188,11 @@ async fn run(rig: &Rig, kind: Kind, errand: Errand, seed: u64) {
         + content / 32
         + 64 * KIB * proxy.connections()
         + ends * LANES * content.min(UNANSWERED);
-    println!(
+    tell(&format!(
         "{kind:?} {errand:?}: {} faults, {} connections, {moved} bytes for {content}",
         proxy.faults(),
         proxy.connections(),
-    );
+    ));
     assert!(moved <= most, "{kind:?} {errand:?}: {moved} bytes on the wire, at most {most}");
 }
 

@@ -329,6 +329,6 @@ async fn every_change_sent_again_and_again_has_one_effect_and_one_answer() {
             tried.push(*name);
         }
     }
-    println!("tried: {tried:?}");
+    super::tell(&format!("tried: {tried:?}"));
     bench.rig.expect_exact_quota().await;
 }
