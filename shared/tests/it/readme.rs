@@ -12,13 +12,14 @@ fn read(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The fenced blocks of a page, fences included, in order.
+/// The fenced blocks of a page, fences included, in order; comments are words, and translated.
 fn commands(page: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut open: Option<String> = None;
     for line in page.lines() {
         match (&mut open, line.starts_with("```")) {
             (None, true) => open = Some(format!("{line}\n")),
+            (Some(_), false) if line.starts_with('#') => {}
             (Some(block), false) => {
                 block.push_str(line);
                 block.push('\n');
