@@ -65,6 +65,7 @@ mod tests {
             entries: 5,
             reserved_entries: 1,
             disk_free: 1000,
+            as_of: None,
         };
         assert_eq!((available_bytes(&usage), available_entries(&usage)), (30, 0));
         let small_disk = Usage { disk_free: 7, ..usage };

@@ -12,12 +12,15 @@
 mod account;
 mod answer;
 mod error;
+mod scan;
 mod upload;
 
 pub mod local;
 
 #[cfg(test)]
 mod conformance;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,6 +32,7 @@ use tokio::sync::mpsc;
 pub use account::{Account, AccountId, Accounts, EnrolledKey, NewAccount, QuotaLimits};
 pub use answer::{Changed, Removed};
 pub use error::{Situation, StoreError};
+pub use scan::{Oddities, Oddity, OddityKind, ScanProgress, Scanned};
 pub use upload::{NewUpload, Opened, OpenedBy, PackOutcome, Piece, Staged, Target, Unfinished};
 pub use upload::{PackContent, PackItem};
 
@@ -200,6 +204,10 @@ pub trait Store: Send + Sync + 'static {
     /// Limits and use.
     async fn usage(&self, account: AccountId) -> Result<Usage>;
 
+    /// Counts a home anew and corrects what is used to it; what is reserved stays exact. Says how
+    /// far it is in `progress`. Whoever stops waiting ends it, and the ledger stays as it was.
+    async fn scan(&self, account: AccountId, progress: Arc<ScanProgress>) -> Result<Scanned>;
+
     /// Whether an acknowledged change is on disk.
     fn is_durable(&self) -> bool;
 
@@ -280,4 +288,6 @@ pub struct Usage {
     pub reserved_entries: u64,
     /// Bytes that the server's disk still takes before its floor.
     pub disk_free: u64,
+    /// When the home was last counted: what hands changed since then is not in it.
+    pub as_of: Option<Timestamp>,
 }

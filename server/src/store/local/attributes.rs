@@ -3,7 +3,7 @@
 //! Invariant: a version changes whenever a file's bytes, size or attributes may have; it says
 //! nothing else, and no name or number of the disk can be read out of it.
 
-use rustix::fs::{FileType, Statx};
+use rustix::fs::{FileType, Statx, StatxAttributes, StatxFlags};
 use sampan_protocol::{Attributes, EntryKind, Mode, Timestamp, Version};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,10 @@ pub(super) struct Meta {
     pub(super) mode: Mode,
     pub(super) mtime: Timestamp,
     pub(super) ctime: Timestamp,
+    /// When its inode was made, if the file system says so: tells two files of one inode apart.
+    pub(super) born: Option<Timestamp>,
+    /// Something is mounted there: what is described is what is mounted.
+    pub(super) is_mount: bool,
     device: (u32, u32),
 }
 
@@ -52,6 +56,10 @@ impl Meta {
             mode: Mode::new(stat.stx_mode.into()),
             mtime: time(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
             ctime: time(stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
+            born: StatxFlags::from_bits_retain(stat.stx_mask)
+                .contains(StatxFlags::BTIME)
+                .then(|| time(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec)),
+            is_mount: stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
             device: (stat.stx_dev_major, stat.stx_dev_minor),
         }
     }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Inner;
 use super::db::answers::{self, Digest, Request};
-use super::db::{intents, ledger, uploads};
+use super::db::{intents, ledger, scans, uploads};
 use super::encoding::{decode, encode, encode_short};
 use super::home::Home;
 use super::intent::Intent;
@@ -98,6 +98,8 @@ pub(super) struct Effect {
     pub(super) went: Vec<Gone>,
     /// An upload that it ended.
     pub(super) upload: Option<UploadId>,
+    /// Another hand was at work: the home is to be counted anew.
+    pub(super) surprise: bool,
 }
 
 /// Why the steps of an intent ended early.
@@ -215,6 +217,7 @@ impl Inner {
         intent: &Intent,
         reserve: Charge,
     ) -> Result<Answer> {
+        home.note_change();
         let (written, body) = (*request, encode_short(intent));
         let id = self.db.write("writing an intent", move |connection| {
             intents::insert(connection, &written, &body, reserve)
@@ -231,19 +234,24 @@ impl Inner {
         intent: &Intent,
     ) -> Result<Answer> {
         self.step(Step::IntentWritten)?;
-        let (effect, carried) = self.carry_out(home, intent);
+        let (mut effect, carried) = self.carry_out(home, intent);
         if let Err(Failure { error, left: true }) = carried {
             home.unsettled.store(true, Ordering::Relaxed);
             return Err(error.not_refused());
+        }
+        if let Err(Failure { error: StoreError::Refused { situation, .. }, .. }) = &carried {
+            // It was looked at just now, in the same turn.
+            effect.surprise |= matches!(situation, Situation::VersionChanged | Situation::NotFound);
         }
         let result = carried.map_err(|failure| failure.error);
         let settled = self
             .step(Step::StepsDone)
             .and_then(|()| self.settle(request, id, effect, result.as_ref().ok()));
         if let Err(error) = settled {
-            // The home has the change, the ledger not yet: before anything else happens there.
+            // The home has the change, the ledger not yet: before anything else happens there. It
+            // will have happened, so this is no refusal, whatever stood in the way.
             home.unsettled.store(true, Ordering::Relaxed);
-            return Err(error);
+            return Err(error.not_refused());
         }
         self.step(Step::Settled)?;
         result
@@ -258,22 +266,32 @@ impl Inner {
         answer: Option<&Answer>,
     ) -> Result<()> {
         let (request, answer, now) = (*request, answer.map(encode), self.now_seconds());
-        self.db.write("settling a change", move |connection| {
+        let due = self.db.write("settling a change", move |connection| {
             let account = request.account;
             // First, so that it does not claim what it replaced itself.
             if let Some(upload) = effect.upload {
+                for Gone { inode, bytes, .. } in &effect.went {
+                    let Some(inode) = inode else { continue };
+                    ledger::check_victim(connection, account, upload, *inode, *bytes)?;
+                }
                 uploads::remove(connection, account, upload)?;
             }
             intents::remove(connection, account, id)?;
             ledger::charge(connection, account, effect.came)?;
+            if effect.surprise {
+                ledger::note_surprise(connection, account)?;
+            }
+            let may_surprise = effect.surprise || !effect.went.is_empty();
             for Gone { inode, bytes, entries } in effect.went {
                 ledger::credit(connection, account, inode, Charge { bytes, entries })?;
             }
-            match answer {
-                Some(answer) => answers::keep(connection, &request, &answer, now),
-                None => Ok(()),
+            if let Some(answer) = answer {
+                answers::keep(connection, &request, &answer, now)?;
             }
-        })
+            Ok(may_surprise && scans::is_due(connection, account)?)
+        })?;
+        self.scans.wake_if(due);
+        Ok(())
     }
 
     /// Ends an intent whose steps came to nothing. `false`: it is still there, and names what is

@@ -109,6 +109,9 @@ const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_MAGICLINKS)
     .union(ResolveFlags::NO_XDEV);
 
+/// What is asked of a file.
+const STATS: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
+
 /// What an open is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Open {
@@ -217,13 +220,13 @@ impl Disk {
     pub(super) fn stat(&self, folder: impl AsFd, name: &[u8]) -> io::Result<Meta> {
         self.gate(Call::Stat)?;
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        Ok(self.meta(&fs::statx(folder, name, flags, StatxFlags::BASIC_STATS)?))
+        Ok(self.meta(&fs::statx(folder, name, flags, STATS)?))
     }
 
     /// Describes what is open.
     pub(super) fn stat_open(&self, file: impl AsFd) -> io::Result<Meta> {
         self.gate(Call::Stat)?;
-        Ok(self.meta(&fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
+        Ok(self.meta(&fs::statx(file, "", AtFlags::EMPTY_PATH, STATS)?))
     }
 
     fn meta(&self, stat: &fs::Statx) -> Meta {

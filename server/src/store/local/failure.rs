@@ -61,15 +61,3 @@ pub(super) fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         Err(error) => Err(error),
     }
 }
-
-/// Takes a folder that nobody enters as `None`: one that is gone, is something else by now, or is
-/// another file system's.
-pub(super) fn if_entered<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(entered) => Ok(Some(entered)),
-        Err(error) => match Errno::from_io_error(&error) {
-            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(None),
-            _ => Err(error),
-        },
-    }
-}

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sampan_protocol::{EntryKind, Name, RemotePath};
@@ -39,6 +39,8 @@ pub(super) struct Home {
     pub(super) hashing: Arc<Semaphore>,
     /// An intent was left over by a failure and must be dealt with before the next change.
     pub(super) unsettled: AtomicBool,
+    /// Rises with each change that begins: who counts the home sees whether he has to count again.
+    changes: AtomicU64,
 }
 
 /// Where a path leads: an open folder and a name in it, which may be there or not.
@@ -55,7 +57,18 @@ impl Home {
             turn: Arc::new(Semaphore::new(1)),
             hashing: Arc::new(Semaphore::new(HASHES_OF_ACCOUNT)),
             unsettled: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
         }
+    }
+
+    /// Notes that a change begins. The caller has the home's turn.
+    pub(super) fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many changes began. The caller has the home's turn.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// Opens the folder at `path`.

@@ -18,6 +18,7 @@
 //! that waits is bounded.
 
 mod accounts;
+mod aside;
 mod attributes;
 mod change;
 mod committing;
@@ -41,6 +42,7 @@ mod reading;
 mod recovery;
 mod remove;
 mod rename;
+mod scanning;
 mod setting;
 mod slots;
 mod staging;
@@ -72,6 +74,7 @@ use self::layout::Layout;
 pub use self::layout::OpenError;
 use self::pack::OpenPacks;
 use self::purging::Purges;
+use self::scanning::Scans;
 pub(crate) use self::slots::LOADED_UPLOADS;
 use self::slots::{Slot, SlotKey, Uploads};
 use self::staging::Sweeps;
@@ -151,6 +154,7 @@ struct Inner {
     homes: Homes,
     uploads: Uploads,
     purges: Purges,
+    scans: Scans,
     packs: OpenPacks,
     flushes: mpsc::Sender<Arc<Upload>>,
     sweeps: Sweeps,
@@ -180,6 +184,7 @@ impl LocalStore {
                 homes: Homes::default(),
                 uploads: Uploads::default(),
                 purges: Purges::default(),
+                scans: Scans::default(),
                 packs: OpenPacks::default(),
                 flushes,
                 sweeps: Sweeps::default(),
@@ -206,6 +211,7 @@ impl LocalStore {
         inner.spawn(inner.clone().start_purges());
         inner.spawn(inner.clone().flush_uploads(flush_queue));
         inner.spawn(inner.clone().sweep_staging());
+        inner.spawn(inner.clone().scan_what_is_due());
         inner.spawn(inner.clone().expire());
         Ok(Arc::new(Self { inner }))
     }

@@ -71,6 +71,8 @@ impl Inner {
             epoch: Epoch(1),
             hold: quota::hold(charge, victim.map(|victim| victim.charge())),
             credit_inode: victim.map(|victim| victim.inode),
+            victim_bytes: victim.map(|victim| victim.size),
+            victim_born: victim.and_then(|victim| victim.born),
             opened: now,
             touched: now.seconds(),
             proved: true,

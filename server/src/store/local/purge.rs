@@ -9,13 +9,15 @@
 //! down. A crash finds either a batch to unlink again and credit, or none.
 //!
 //! Folders that keep their owner out are opened up first. What the server cannot delete all the same
-//! (another user's, made immutable, a mount, or another thing than it was: only an administrator
-//! brings such in) is set aside under a name that is no number, logged, and no longer charged: it is
-//! not in the home any more.
+//! (another user's, a mount, made immutable, or another thing than it was: only an administrator
+//! brings such in) is named in the log, and the folder in which it lies is set aside with all that is
+//! left in it: as `kN`, for which no batch looks. At the end it is credited whole (`aside`), since it
+//! is not in the home any more, and swept as far as it can be.
 //!
 //! Invariant: a name is credited once; its bytes are charged until it is gone from the disk, or set
 //! aside.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -27,35 +29,36 @@ use super::Inner;
 use super::attributes::Meta;
 use super::change::{Answer, Effect, Gone};
 use super::db::answers::Request;
-use super::db::{intents, ledger};
+use super::db::{intents, ledger, scans};
 use super::disk::Open;
 use super::encoding::encode;
 use super::failure::{if_there, while_doing};
+use super::staging;
 use super::step::Step;
 use crate::quota::Charge;
 use crate::store::{AccountId, Removed, Result, StoreError};
 
 /// Names in a batch: two transactions and a flush for so many.
-const BATCH: usize = if cfg!(test) { 32 } else { 1024 };
+pub(super) const BATCH: usize = if cfg!(test) { 32 } else { 1024 };
 
 /// How far a purge is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Purge {
     pub(super) staged: String,
     removed: Removed,
-    batch: Vec<Doomed>,
+    pub(super) batch: Vec<Doomed>,
     /// The next number. Never one that the batch names: its folders are removed again after a crash.
     next: u64,
 }
 
 /// A name that is being deleted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Doomed {
+pub(super) struct Doomed {
     /// The numbered folder that it lies in; `None` for a numbered folder itself.
-    folder: Option<u64>,
+    pub(super) folder: Option<u64>,
     #[serde(with = "serde_bytes")]
-    name: Vec<u8>,
-    gone: Gone,
+    pub(super) name: Vec<u8>,
+    pub(super) gone: Gone,
 }
 
 impl Purge {
@@ -67,13 +70,41 @@ impl Purge {
     }
 }
 
+/// What begins the name of a folder that was set aside.
+const ASIDE: char = 'k';
+
+/// A folder beside the others in a removed tree's place in staging.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// It is being emptied.
+    Numbered(u64),
+    /// It was set aside, under its number as a rule.
+    Aside(Option<u64>),
+}
+
+impl Beside {
+    pub(super) fn of(name: &[u8]) -> Option<Self> {
+        let name = std::str::from_utf8(name).ok()?;
+        match name.strip_prefix(ASIDE) {
+            Some(number) => Some(Self::Aside(number.parse().ok())),
+            None => name.parse().ok().map(Self::Numbered),
+        }
+    }
+
+    /// The name under which the folder of this number is set aside.
+    pub(super) fn aside(number: &str) -> String {
+        format!("{ASIDE}{number}")
+    }
+}
+
 /// A folder that goes.
 const FOLDER: Gone = Gone { inode: None, bytes: 0, entries: 1 };
 
 /// Whether what could not be deleted never can be, as far as the server knows.
-fn is_kept(error: &io::Error) -> bool {
+pub(super) fn is_kept(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
+        // A mount is busy, or on another device.
         Some(
             Errno::ACCESS
                 | Errno::PERM
@@ -97,27 +128,37 @@ impl Inner {
         let root =
             self.disk.open_beneath(&self.layout.staging, purge.staged.as_bytes(), Open::Folder);
         let mut next = Vec::new();
+        let mut done = std::mem::take(&mut purge.batch);
+        let mut surprise = false;
         // Without it another hand was quicker.
         if let Some(root) = if_there(root).map_err(&failed)? {
-            self.unlink_batch(&root, &purge.batch).map_err(&failed)?;
+            self.unlink_batch(&root, &done).map_err(&failed)?;
             self.step(Step::BatchUnlinked)?;
             next = self.next_batch(&root, &mut purge.next).map_err(&failed)?;
+            self.leave_out_aside(&root, &mut done).map_err(&failed)?;
+            if next.is_empty() {
+                let aside = self.count_aside(&root).map_err(&failed)?;
+                surprise = aside.is_short;
+                done.extend(aside.gone());
+            }
         }
-        let done = std::mem::replace(&mut purge.batch, next);
+        purge.batch = next;
         count(&mut purge.removed, &done);
         if purge.batch.is_empty() {
             let went = done.iter().map(|doomed| doomed.gone).collect();
-            let effect = Effect { went, ..Effect::default() };
+            let effect = Effect { went, surprise, ..Effect::default() };
             self.settle(request, id, effect, Some(&Answer::Removed(purge.removed)))?;
             self.step(Step::Settled)?;
             self.sweep(purge.staged);
             return Ok(true);
         }
         let (account, body) = (request.account, encode(&Intent(&purge)));
-        self.db.write("deleting a removed folder", move |connection| {
+        let due = self.db.write("deleting a removed folder", move |connection| {
             credit(connection, account, &done)?;
-            intents::update(connection, id, &body)
+            intents::update(connection, id, &body)?;
+            scans::is_due(connection, account)
         })?;
+        self.scans.wake_if(due);
         self.step(Step::BatchWrittenDown)?;
         Ok(false)
     }
@@ -159,13 +200,20 @@ impl Inner {
     /// Leaves a folder alone from now on, in which something cannot be deleted.
     fn set_aside(&self, root: &OwnedFd, doomed: &Doomed, why: &io::Error) -> io::Result<()> {
         let number = match doomed.folder {
-            Some(number) => number.to_string().into_bytes(),
-            None => doomed.name.clone(),
+            Some(number) => number.to_string(),
+            None => String::from_utf8_lossy(&doomed.name).into_owned(),
         };
         let name = Escaped(&doomed.name).to_string();
-        let aside = super::staging::fresh('k');
+        let aside = Beside::aside(&number);
         tracing::error!(error = %why, name, aside, "cannot delete from a removed folder; it stays in staging");
-        if_there(self.disk.rename((root, &number), (root, aside.as_bytes()))).map(drop)
+        match self.disk.rename((root, number.as_bytes()), (root, aside.as_bytes())) {
+            // After a crash a number may have been given twice.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let aside = staging::fresh(ASIDE);
+                self.disk.rename((root, number.as_bytes()), (root, aside.as_bytes()))
+            }
+            renamed => if_there(renamed).map(drop),
+        }
     }
 
     fn flush(&self, folder: Option<(u64, OwnedFd)>) -> io::Result<()> {
@@ -177,13 +225,17 @@ impl Inner {
         let mut folders: Vec<u64> = Vec::new();
         self.disk.seek(root, 0)?;
         self.disk.names(root, |name, _| {
-            folders
-                .extend(std::str::from_utf8(name).ok().and_then(|name| name.parse::<u64>().ok()));
+            match Beside::of(name) {
+                Some(Beside::Numbered(number)) => folders.push(number),
+                // Its number is not given again: what a batch says of it would be another's.
+                Some(Beside::Aside(Some(number))) => *next = (*next).max(number + 1),
+                Some(Beside::Aside(None)) | None => {}
+            }
             folders.len() < BATCH
         })?;
         // Larger ones that are not known here are found when the number is tried.
         *next = folders.iter().max().map_or(*next, |most| (*next).max(most + 1));
-        let mut batch = Vec::new();
+        let (mut batch, none) = (Vec::new(), HashSet::new());
         while let Some(number) = folders.pop() {
             let name = number.to_string().into_bytes();
             let folder = match self.disk.open_beneath(root, &name, Open::Folder) {
@@ -195,7 +247,7 @@ impl Inner {
                 }
                 opened => opened?,
             };
-            let (names, whole) = self.names_of(&folder, BATCH - batch.len())?;
+            let (names, whole) = self.names_of(&folder, BATCH - batch.len(), &none)?;
             let mut moved = Vec::new();
             for name in names {
                 let Some(meta) = if_there(self.disk.stat(&folder, &name))? else { continue };
@@ -233,11 +285,20 @@ impl Inner {
         Ok(batch)
     }
 
-    /// At most `most` names of a folder from its start, and whether these are all.
-    fn names_of(&self, folder: &OwnedFd, most: usize) -> io::Result<(Vec<Vec<u8>>, bool)> {
+    /// At most `most` names of a folder from its start, without those in `but`, and whether these
+    /// are all.
+    pub(super) fn names_of(
+        &self,
+        folder: &OwnedFd,
+        most: usize,
+        but: &HashSet<Vec<u8>>,
+    ) -> io::Result<(Vec<Vec<u8>>, bool)> {
         let mut names = Vec::new();
         let mut whole = true;
         self.disk.names(folder, |name, _| {
+            if but.contains(name) {
+                return true;
+            }
             whole = names.len() < most;
             if whole {
                 names.push(name.to_vec());
@@ -256,11 +317,7 @@ impl Inner {
         root: &OwnedFd,
         next: &mut u64,
     ) -> io::Result<()> {
-        if meta.mode.bits() & 0o700 != 0o700 {
-            // Its move and what lies in it need that. By a handle: a name may be a link by now.
-            let handle = self.disk.open_beneath(folder, name, Open::FolderToLook)?;
-            self.disk.set_mode_of(handle.as_fd(), Mode::new(0o700))?;
-        }
+        self.open_up(folder, name, meta)?;
         loop {
             let number = next.to_string();
             *next += 1;
@@ -271,56 +328,14 @@ impl Inner {
         }
     }
 
-    /// Deletes a name in staging that nothing hangs on any more, with all below it. Asks before each
-    /// step whether to `go_on`; if not, what is left is swept later.
-    pub(super) fn delete_staged(&self, name: &str, go_on: &dyn Fn() -> bool) -> Result<()> {
-        let mut open = vec![name.to_owned()];
-        while let Some(name) = open.pop() {
-            let mut folders = Vec::new();
-            let gone = self
-                .delete_some(&name, &mut folders)
-                .map_err(while_doing("deleting what is no longer needed in staging"))?;
-            self.step(Step::Swept)?;
-            if !gone {
-                open.push(name);
-            }
-            open.append(&mut folders);
-            if !open.is_empty() && !go_on() {
-                for name in open {
-                    self.sweep_later(name);
-                }
-                return Ok(());
-            }
+    /// Opens a folder up that keeps its owner out: its move and what lies in it need that.
+    pub(super) fn open_up(&self, folder: &OwnedFd, name: &[u8], meta: &Meta) -> io::Result<()> {
+        if meta.mode.bits() & 0o700 == 0o700 {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    /// Deletes some of what lies in a name in staging, and then itself, if that was all: `true`.
-    /// Folders are moved up beside it.
-    fn delete_some(&self, name: &str, folders: &mut Vec<String>) -> io::Result<bool> {
-        let staging = &self.layout.staging;
-        let Some(meta) = if_there(self.disk.stat(staging, name.as_bytes()))? else {
-            return Ok(true);
-        };
-        if !meta.is_folder() {
-            return self.disk.unlink(staging, name.as_bytes()).map(|()| true);
-        }
-        let folder = self.disk.open_beneath(staging, name.as_bytes(), Open::Folder)?;
-        let (names, whole) = self.names_of(&folder, BATCH)?;
-        for name in &names {
-            let Some(meta) = if_there(self.disk.stat(&folder, name))? else { continue };
-            if meta.is_folder() {
-                let up = super::staging::fresh(super::staging::GONE);
-                self.disk.rename((&folder, name), (staging, up.as_bytes()))?;
-                folders.push(up);
-            } else {
-                if_there(self.disk.unlink(&folder, name))?;
-            }
-        }
-        if whole {
-            if_there(self.disk.remove_folder(staging, name.as_bytes()))?;
-        }
-        Ok(whole)
+        // By a handle: a name may be a link by now.
+        let handle = self.disk.open_beneath(folder, name, Open::FolderToLook)?;
+        self.disk.set_mode_of(handle.as_fd(), Mode::new(0o700))
     }
 }
 

@@ -7,9 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sampan_protocol::UploadId;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
-use super::Inner;
 use super::change::Answer;
 use super::db::answers::{self, Request};
 use super::db::intents;
@@ -19,6 +18,7 @@ use super::intent::Intent;
 use super::slots::Slot;
 use super::step::Step;
 use super::uploads::Upload;
+use super::{Inner, acquire};
 use crate::store::{AccountId, Removed, Result, StoreError};
 
 /// How a purge ended: nothing yet, done, or why not.
@@ -30,11 +30,20 @@ pub(super) struct Purges {
     /// There may be intents of purges that do not run.
     pub(super) wake: Notify,
     running: Mutex<HashMap<i64, watch::Receiver<Outcome>>>,
+    turns: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
 }
 
 impl Purges {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i64, watch::Receiver<Outcome>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The account's purging turn: whoever has it may delete of its removed trees, or count them.
+    /// Taken before the account's turn, never after it.
+    pub(super) fn turn(&self, account: AccountId) -> Arc<Semaphore> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        turns.entry(account).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()
     }
 }
 
@@ -55,8 +64,7 @@ impl Inner {
         let (inner, request) = (self.clone(), *request);
         self.spawn(async move {
             let purged = loop {
-                let worker = inner.clone();
-                match inner.slow_job(move || worker.run_purge(id, &request)).await {
+                match inner.purge_some(id, request).await {
                     Ok(true) => break Ok(()),
                     Ok(false) => {}
                     Err(error) => break Err(error),
@@ -70,6 +78,18 @@ impl Inner {
             done.send_replace(Some(purged.map_err(|error| error.to_string())));
         });
         outcome
+    }
+
+    /// One batch of a purge, in its account's purging turn.
+    async fn purge_some(self: &Arc<Self>, id: i64, request: Request) -> Result<bool> {
+        let turn = acquire(&self.purges.turn(request.account)).await?;
+        let inner = self.clone();
+        self.slow_job(move || {
+            let done = inner.run_purge(id, &request);
+            drop(turn);
+            done
+        })
+        .await
     }
 
     /// Starts the purges that an earlier run, or a failure, left.
@@ -174,6 +194,7 @@ impl Inner {
             tokio::time::sleep(self.options.expire_every).await;
             // One that failed is tried again.
             self.purges.wake.notify_one();
+            self.scans.wake.notify_one();
             if let Err(error) = self.expire_now().await {
                 tracing::warn!(%error, "cannot give idle uploads up");
             }

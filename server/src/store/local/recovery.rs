@@ -84,7 +84,9 @@ impl Inner {
         }
         let left = self.db.read(|connection| intents::all(connection, Some(home.account)))?;
         for stored in left {
-            self.settle_one(home, &stored)?;
+            home.note_change();
+            // It may be the very change that is asked for again: it will have happened.
+            self.settle_one(home, &stored).map_err(StoreError::not_refused)?;
         }
         home.unsettled.store(false, Ordering::Relaxed);
         // Trees among them.
@@ -159,6 +161,7 @@ impl Inner {
     /// Goes on with what recovery left, in the background.
     pub(super) fn go_on(&self, orphans: Vec<String>) {
         self.purges.wake.notify_one();
+        self.scans.wake.notify_one();
         for name in orphans {
             self.sweep_later(name);
         }

@@ -113,6 +113,7 @@ impl Inner {
 
     /// Moves a tree into staging; its intent then says that it is to be deleted.
     fn remove_tree(&self, home: &Home, request: &Request, take: &Take) -> Result<i64> {
+        home.note_change();
         let intent = Intent::RemoveTree(take.clone());
         let (written, body) = (*request, encode(&intent));
         let id = self.db.write("writing an intent", move |connection| {
@@ -133,8 +134,9 @@ impl Inner {
             }
         }
         if let Err(error) = self.start_purging(id, take) {
+            // The tree is gone from the home, and will be deleted.
             home.unsettled.store(true, Ordering::Relaxed);
-            return Err(error);
+            return Err(error.not_refused());
         }
         Ok(id)
     }

@@ -2,13 +2,20 @@
 //!
 //! Invariant: a fresh name is never one that lies there already.
 
+use std::collections::HashSet;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sampan_protocol::UploadId;
+use sampan_protocol::{Escaped, UploadId};
 use tokio::sync::Notify;
 
 use super::Inner;
+use super::disk::Open;
+use super::failure::{if_there, while_doing};
+use super::purge::{BATCH, is_kept};
+use super::step::Step;
+use crate::store::Result;
 
 /// An upload's bytes.
 pub(super) const DATA: &[u8] = b"data";
@@ -95,5 +102,91 @@ impl Inner {
         if let Err(error) = self.delete_staged(name, go_on) {
             tracing::warn!(%error, name, "cannot delete from staging");
         }
+    }
+
+    /// Deletes a name in staging that nothing hangs on any more, with all below it. Asks before each
+    /// step whether to `go_on`; if not, what is left is swept later. What cannot be deleted is named
+    /// and left behind, and so are the folders in which it lies: for the next start.
+    pub(super) fn delete_staged(&self, name: &str, go_on: &dyn Fn() -> bool) -> Result<()> {
+        let mut open = vec![Sweeping::of(name.to_owned())];
+        while let Some(mut sweeping) = open.pop() {
+            let mut folders = Vec::new();
+            let ended = self
+                .delete_some(&mut sweeping, &mut folders)
+                .map_err(while_doing("deleting what is no longer needed in staging"))?;
+            self.step(Step::Swept)?;
+            if !ended {
+                open.push(sweeping);
+            }
+            open.extend(folders.into_iter().map(Sweeping::of));
+            if !open.is_empty() && !go_on() {
+                open.into_iter().for_each(|left| self.sweep_later(left.name));
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes some of what lies in a name in staging, and then itself, if that was all: `true`, and
+    /// also if no more of it can be deleted. Folders are moved up beside it.
+    fn delete_some(&self, sweeping: &mut Sweeping, folders: &mut Vec<String>) -> io::Result<bool> {
+        let staging = &self.layout.staging;
+        let Sweeping { name: swept, kept } = sweeping;
+        let keep = |name: &[u8], error: &io::Error| {
+            let name = Escaped(name).to_string();
+            tracing::error!(%error, name, within = swept, "cannot delete from staging; it is tried again at the next start");
+        };
+        let Some(meta) = if_there(self.disk.stat(staging, swept.as_bytes()))? else {
+            return Ok(true);
+        };
+        let folder = if meta.is_folder() {
+            match self.disk.open_beneath(staging, swept.as_bytes(), Open::Folder) {
+                Err(error) if is_kept(&error) => {
+                    keep(b".", &error);
+                    return Ok(true);
+                }
+                opened => opened?,
+            }
+        } else {
+            return self.disk.unlink(staging, swept.as_bytes()).map(|()| true);
+        };
+        let (names, whole) = self.names_of(&folder, BATCH, kept)?;
+        for name in names {
+            let Some(meta) = if_there(self.disk.stat(&folder, &name))? else { continue };
+            let deleted = if meta.is_folder() {
+                let up = fresh(GONE);
+                self.open_up(&folder, &name, &meta)
+                    .and_then(|()| self.disk.rename((&folder, &name), (staging, up.as_bytes())))
+                    .map(|()| folders.push(up))
+            } else {
+                self.disk.unlink(&folder, &name)
+            };
+            match if_there(deleted) {
+                Ok(_) => {}
+                Err(error) if is_kept(&error) => {
+                    keep(&name, &error);
+                    kept.insert(name);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if kept.is_empty() && whole {
+            if_there(self.disk.remove_folder(staging, swept.as_bytes()))?;
+        }
+        // So many that cannot be deleted are not worth more memory.
+        Ok(whole || kept.len() >= BATCH)
+    }
+}
+
+/// A name in staging that is being deleted.
+struct Sweeping {
+    name: String,
+    /// Names in it that cannot be deleted.
+    kept: HashSet<Vec<u8>>,
+}
+
+impl Sweeping {
+    fn of(name: String) -> Self {
+        Self { name, kept: HashSet::new() }
     }
 }

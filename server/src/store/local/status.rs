@@ -16,7 +16,7 @@ use crate::upload::UploadState;
 impl Inner {
     pub(super) fn usage(&self, account: AccountId) -> Result<Usage> {
         let ledger = self.db.read(|connection| ledger::ledger(connection, account))?;
-        let Ledger { limits, used, reserved } = ledger;
+        let Ledger { limits, used, reserved, as_of, .. } = ledger;
         let space = self.disk.space(&self.layout.staging);
         let space = space.map_err(while_doing("asking for space"))?;
         Ok(Usage {
@@ -26,6 +26,7 @@ impl Inner {
             entries: used.entries,
             reserved_entries: reserved.entries,
             disk_free: space.saturating_sub(self.options.disk_floor),
+            as_of,
         })
     }
 

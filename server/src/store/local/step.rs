@@ -51,6 +51,14 @@ steps! {
     UploadGivenUp = "upload given up",
     /// An upload was found to be idle for too long.
     UploadExpired = "upload expired",
+    /// A scan says that it counts.
+    ScanBegun = "scan begun",
+    /// It has counted some of a home.
+    ScanCounts = "scan counts",
+    /// It has counted all of it, and the ledger does not know.
+    ScanCounted = "scan counted",
+    /// The ledger says what was counted.
+    ScanSettled = "scan settled",
     /// A member of a pack is in staging.
     PackMemberStaged = "pack member staged",
     /// All members are durable.

@@ -4,6 +4,8 @@
 
 mod accounts;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sampan_protocol::limits::MAX_BLOCKS_PER_REQUEST;
 use sampan_protocol::{
@@ -20,8 +22,8 @@ use super::writing::CopyFrom;
 use super::{Inner, LocalStore};
 use crate::store::{
     AccountId, Changed, ListPage, NewUpload, Opened, OpenedBy, PackItem, PackOutcome, PackedFile,
-    Piece, ReadPiece, Removed, Rename, Result, RowPart, Situation, Staged, Store, StoreError,
-    Stream, Unfinished, Usage,
+    Piece, ReadPiece, Removed, Rename, Result, RowPart, ScanProgress, Scanned, Situation, Staged,
+    Store, StoreError, Stream, Unfinished, Usage,
 };
 
 /// Tries to open an upload that ends at the same time.
@@ -318,6 +320,10 @@ impl Store for LocalStore {
     async fn usage(&self, account: AccountId) -> Result<Usage> {
         let inner = self.inner.clone();
         self.inner.job(move || inner.usage(account)).await
+    }
+
+    async fn scan(&self, account: AccountId, progress: Arc<ScanProgress>) -> Result<Scanned> {
+        self.inner.scan(account, &progress).await
     }
 
     fn is_durable(&self) -> bool {

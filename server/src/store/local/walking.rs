@@ -1,20 +1,27 @@
 //! Counting what a folder holds.
 //!
+//! A walk is taken a page at a time, so that it can be left between two pages. Nothing is followed
+//! and no mount is entered; what cannot be counted is named.
+//!
 //! Invariant: memory and descriptors do not grow with the tree's size, and descriptors not with its
 //! depth beyond a bound.
 
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use sampan_protocol::EntryKind;
+use rustix::io::Errno;
+use sampan_protocol::{EntryKind, Escaped};
 
 use super::Inner;
+use super::db::scans::Found;
 use super::disk::Open;
-use super::failure::{if_entered, if_there};
+use super::failure::if_there;
 use crate::quota::Charge;
+use crate::store::{Oddities, OddityKind};
 
 /// Names read before their attributes are.
-const PAGE: usize = 1024;
+const PAGE: usize = if cfg!(test) { 64 } else { 1024 };
 /// Folders kept open on the way down; those above are opened again on the way up.
 const KEPT_OPEN: usize = 64;
 
@@ -30,36 +37,109 @@ struct Level {
     done: bool,
 }
 
-impl Inner {
-    /// Bytes and entries below a folder, without itself.
-    pub(super) fn count(&self, root: &OwnedFd) -> io::Result<Charge> {
-        let mut total = Charge::NONE;
-        let mut levels = vec![Level::new(Vec::new())];
-        while let Some(depth) = levels.len().checked_sub(1) {
-            if let Some(name) = levels[depth].below.pop() {
-                if let Some(far) = (depth + 1).checked_sub(KEPT_OPEN) {
-                    levels[far].folder = None;
-                }
-                levels.push(Level::new(name));
-                continue;
-            }
-            if levels[depth].done {
-                levels.pop();
-                continue;
-            }
-            let Some(folder) = self.reopen_level(root, &mut levels)? else {
-                // Removed while it was counted, or a mount.
-                levels.pop();
-                continue;
-            };
-            total = total.plus(self.count_page(&folder, &mut levels[depth])?);
-            levels[depth].folder = Some(folder);
+/// A count that is under way.
+pub(super) struct Walk {
+    root: OwnedFd,
+    levels: Vec<Level>,
+    /// What was counted, without the root itself.
+    pub(super) counted: Charge,
+    pub(super) oddities: Oddities,
+    /// Inodes of files that are looked for.
+    wanted: HashSet<u64>,
+    /// Those that were found.
+    pub(super) found: HashMap<u64, Found>,
+}
+
+impl Walk {
+    /// Of the folder `root`, which was opened for it alone: the walk moves its cursor.
+    pub(super) fn new(root: OwnedFd, wanted: HashSet<u64>) -> Self {
+        Self {
+            root,
+            levels: vec![Level::new(Vec::new())],
+            counted: Charge::NONE,
+            oddities: Oddities::default(),
+            wanted,
+            found: HashMap::new(),
         }
-        Ok(total)
+    }
+
+    /// Where the deepest level is, with `name` in it.
+    fn path(&self, name: &[u8]) -> Vec<u8> {
+        let names = self.levels.iter().skip(1).map(|level| level.name.as_slice()).chain([name]);
+        let names: Vec<&[u8]> = names.filter(|name| !name.is_empty()).collect();
+        names.join(&b'/')
+    }
+
+    /// An error of the disk that says where it was met.
+    fn failed(&self, name: &[u8], error: &io::Error) -> io::Error {
+        let path = self.path(name);
+        io::Error::new(error.kind(), format!("`{}`: {error}", Escaped(&path)))
+    }
+}
+
+/// What stands in the way of looking into something, if that is no failure of the disk.
+fn oddity_of(error: &io::Error) -> Option<OddityKind> {
+    match Errno::from_io_error(error)? {
+        Errno::ACCESS | Errno::PERM => Some(OddityKind::Unreadable),
+        Errno::XDEV => Some(OddityKind::Mount),
+        _ => None,
+    }
+}
+
+/// Whether a folder is no longer one: another hand was there since its name was read.
+fn is_replaced(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::NOTDIR))
+}
+
+impl Inner {
+    /// Bytes and entries below a folder, without itself; what cannot be looked into is left out.
+    pub(super) fn count(&self, root: &OwnedFd) -> io::Result<Charge> {
+        // One of its own: the walk moves the cursor.
+        let root = self.disk.open_beneath(root, b"", Open::Folder)?;
+        let mut walk = Walk::new(root, HashSet::new());
+        while self.walk_on(&mut walk)? {}
+        Ok(walk.counted)
+    }
+
+    /// Counts one more page. `false`: everything is counted.
+    pub(super) fn walk_on(&self, walk: &mut Walk) -> io::Result<bool> {
+        while let Some(depth) = walk.levels.len().checked_sub(1) {
+            if let Some(name) = walk.levels[depth].below.pop() {
+                if let Some(far) = (depth + 1).checked_sub(KEPT_OPEN) {
+                    walk.levels[far].folder = None;
+                }
+                walk.levels.push(Level::new(name));
+                continue;
+            }
+            if walk.levels[depth].done {
+                walk.levels.pop();
+                continue;
+            }
+            let folder = match self.reopen_level(walk) {
+                Ok(Some(folder)) => folder,
+                // Removed while it was counted.
+                Ok(None) => {
+                    walk.levels.pop();
+                    continue;
+                }
+                Err(error) => {
+                    let kind = oddity_of(&error).filter(|_| depth > 0);
+                    let kind = kind.ok_or_else(|| walk.failed(b"", &error))?;
+                    walk.oddities.add(walk.path(b""), kind);
+                    walk.levels.pop();
+                    continue;
+                }
+            };
+            self.count_page(&folder, walk)?;
+            walk.levels[depth].folder = Some(folder);
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     /// The deepest level's folder.
-    fn reopen_level(&self, root: &OwnedFd, levels: &mut [Level]) -> io::Result<Option<OwnedFd>> {
+    fn reopen_level(&self, walk: &mut Walk) -> io::Result<Option<OwnedFd>> {
+        let Walk { root, levels, .. } = walk;
         if let Some(folder) = levels.last_mut().and_then(|level| level.folder.take()) {
             return Ok(Some(folder));
         }
@@ -73,33 +153,62 @@ impl Inner {
                 }
                 (None, None) => root.as_fd(),
             };
-            let opened = self.disk.open_beneath(above, &level.name, Open::Folder);
-            match if_entered(opened)? {
-                Some(opened) => folder = Some(opened),
-                None => return Ok(None),
+            match self.disk.open_beneath(above, &level.name, Open::Folder) {
+                Err(error) if is_replaced(&error) => return Ok(None),
+                opened => match if_there(opened)? {
+                    Some(opened) => folder = Some(opened),
+                    None => return Ok(None),
+                },
             }
         }
         Ok(folder)
     }
 
-    fn count_page(&self, folder: &OwnedFd, level: &mut Level) -> io::Result<Charge> {
-        self.disk.seek(folder, level.cookie)?;
+    /// Counts one page of the deepest level.
+    fn count_page(&self, folder: &OwnedFd, walk: &mut Walk) -> io::Result<()> {
+        let Some(level) = walk.levels.last_mut() else { return Ok(()) };
         let mut names = Vec::new();
-        self.disk.names(folder, |name, next| {
-            names.push(name.to_vec());
-            level.cookie = next;
-            names.len() < PAGE
-        })?;
+        let listed = self.disk.seek(folder, level.cookie).and_then(|()| {
+            self.disk.names(folder, |name, next| {
+                names.push(name.to_vec());
+                level.cookie = next;
+                names.len() < PAGE
+            })
+        });
         level.done = names.len() < PAGE;
-        let mut total = Charge::NONE;
+        listed.map_err(|error| walk.failed(b"", &error))?;
         for name in names {
-            let Some(meta) = if_there(self.disk.stat(folder, &name))? else { continue };
-            total = total.plus(meta.charge());
-            if meta.kind == EntryKind::Folder {
-                level.below.push(name);
+            let meta = match if_there(self.disk.stat(folder, &name)) {
+                Ok(Some(meta)) => meta,
+                Ok(None) => continue,
+                Err(error) => {
+                    // Its folder may be listed, and not entered.
+                    let kind = oddity_of(&error).ok_or_else(|| walk.failed(&name, &error))?;
+                    walk.oddities.add(walk.path(&name), kind);
+                    continue;
+                }
+            };
+            walk.counted = walk.counted.plus(meta.charge());
+            let odd = match meta.kind {
+                _ if meta.is_mount => Some(OddityKind::Mount),
+                EntryKind::File | EntryKind::Folder => None,
+                EntryKind::Link => Some(OddityKind::Link),
+                EntryKind::Other => Some(OddityKind::Special),
+            };
+            match (odd, meta.kind) {
+                (Some(kind), _) => walk.oddities.add(walk.path(&name), kind),
+                (None, EntryKind::Folder) => {
+                    if let Some(level) = walk.levels.last_mut() {
+                        level.below.push(name);
+                    }
+                }
+                (None, _) if walk.wanted.contains(&meta.inode) => {
+                    walk.found.insert(meta.inode, Found { bytes: meta.size, born: meta.born });
+                }
+                (None, _) => {}
             }
         }
-        Ok(total)
+        Ok(())
     }
 }
 

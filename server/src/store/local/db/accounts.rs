@@ -54,7 +54,7 @@ pub(crate) fn all(connection: &Connection) -> Result<Vec<Account>> {
     all().map_err(failed("reading accounts"))
 }
 
-/// Makes an account whose home holds `used`.
+/// Makes an account whose home held `used` when it was `created`.
 pub(crate) fn insert(
     connection: &Connection,
     account: &NewAccount,
@@ -63,8 +63,9 @@ pub(crate) fn insert(
 ) -> Result<Account> {
     let NewAccount { name, verifier, limits, take_home: _ } = account;
     let sql = "INSERT INTO accounts (name, salt, iterations, stored_key, server_key, created_s, \
-               created_ns, limit_bytes, limit_entries, used_bytes, used_entries) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING";
+               created_ns, limit_bytes, limit_entries, used_bytes, used_entries, scanned_s, \
+               scanned_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?6, ?7) \
+               ON CONFLICT DO NOTHING";
     let inserted = connection
         .execute(
             sql,

@@ -1,11 +1,16 @@
 //! The ledger: what each account uses, reserves and may hold.
 //!
+//! What hands change in a home is not in it until a scan; where the ledger comes to see such a
+//! change (a *surprise*), it notes that a scan is due.
+//!
 //! Invariant: `reserved` is the sum over the account's uploads and intents; a reservation is one
-//! conditional update, so two that race for the last byte cannot both win.
+//! conditional update, so two that race for the last byte cannot both win. Use is never below 0.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use sampan_protocol::{Timestamp, UploadId};
 
 use super::failed;
+use super::uploads::moment;
 use crate::quota::{self, Charge};
 use crate::store::{AccountId, QuotaLimits, Result, Situation};
 
@@ -25,11 +30,15 @@ pub(crate) struct Ledger {
     pub(crate) limits: QuotaLimits,
     pub(crate) used: Charge,
     pub(crate) reserved: Charge,
+    /// When the home was last counted.
+    pub(crate) as_of: Option<Timestamp>,
+    /// Something that was not expected came to light since then.
+    pub(crate) scan_due: bool,
 }
 
 pub(crate) fn ledger(connection: &Connection, account: AccountId) -> Result<Ledger> {
     let sql = "SELECT limit_bytes, limit_entries, used_bytes, used_entries, reserved_bytes, \
-               reserved_entries FROM accounts WHERE id = ?1";
+               reserved_entries, scanned_s, scanned_ns, scan_due FROM accounts WHERE id = ?1";
     let ledger = || {
         connection.prepare_cached(sql)?.query_row([account.0], |row| {
             let limit = |number: Option<i64>| number.map(loaded);
@@ -37,6 +46,8 @@ pub(crate) fn ledger(connection: &Connection, account: AccountId) -> Result<Ledg
                 limits: QuotaLimits { bytes: limit(row.get(0)?), entries: limit(row.get(1)?) },
                 used: Charge { bytes: loaded(row.get(2)?), entries: loaded(row.get(3)?) },
                 reserved: Charge { bytes: loaded(row.get(4)?), entries: loaded(row.get(5)?) },
+                as_of: moment(row, 6)?,
+                scan_due: row.get(8)?,
             })
         })
     };
@@ -64,7 +75,7 @@ pub(crate) fn reserve(connection: &Connection, account: AccountId, charge: Charg
     if changed().map_err(failed("reserving"))? == 1 {
         return Ok(());
     }
-    let Ledger { limits, used, reserved } = ledger(connection, account)?;
+    let Ledger { limits, used, reserved, .. } = ledger(connection, account)?;
     let bytes = quota::available(limits.bytes, used.bytes, reserved.bytes);
     let entries = quota::available(limits.entries, used.entries, reserved.entries);
     Err(if charge.bytes > 0 && charge.bytes > bytes {
@@ -105,18 +116,63 @@ pub(crate) fn credit(
     let Some(inode) = inode else { return Ok(()) };
     let Some((upload, claimed)) = claim(connection, account, inode)? else { return Ok(()) };
     let claimed = claimed.min(charge);
-    let sql = "UPDATE uploads SET credit_inode = NULL, credit_bytes = 0, credit_entries = 0, \
+    check_victim(connection, account, UploadId(loaded(upload)), inode, charge.bytes)?;
+    move_credit(connection, account, upload, claimed, None)
+}
+
+/// Moves a part of an upload's credit into its reservation: `inode` is what it still counts on.
+pub(crate) fn move_credit(
+    connection: &Connection,
+    account: AccountId,
+    upload: i64,
+    moved: Charge,
+    inode: Option<u64>,
+) -> Result<()> {
+    let sql = "UPDATE uploads SET credit_inode = ?4, \
+               credit_bytes = iif(?4 IS NULL, 0, credit_bytes - ?2), \
+               credit_entries = iif(?4 IS NULL, 0, credit_entries - ?3), \
                reserved_bytes = reserved_bytes + ?2, reserved_entries = reserved_entries + ?3 \
                WHERE id = ?1";
+    let (bytes, entries) = (stored(moved.bytes), stored(moved.entries));
     connection
         .prepare_cached(sql)
         .and_then(|mut update| {
-            update.execute(params![upload, stored(claimed.bytes), stored(claimed.entries)])
+            update.execute(params![upload, bytes, entries, inode.map(u64::cast_signed)])
         })
         .map_err(failed("moving a credit"))?;
     let sql = "UPDATE accounts SET reserved_bytes = reserved_bytes + ?2, \
                reserved_entries = reserved_entries + ?3 WHERE id = ?1";
-    execute(connection, sql, account, claimed, "moving a credit")
+    execute(connection, sql, account, moved, "moving a credit")
+}
+
+/// Notes that a scan is due if the file `inode`, which an upload counts on, has other `bytes` than
+/// it had: the server itself never writes into a file.
+pub(crate) fn check_victim(
+    connection: &Connection,
+    account: AccountId,
+    upload: UploadId,
+    inode: u64,
+    bytes: u64,
+) -> Result<()> {
+    let sql = "UPDATE accounts SET scan_due = 1 WHERE id = ?1 AND EXISTS (SELECT 1 FROM uploads \
+               WHERE id = ?2 AND account = ?1 AND credit_inode = ?3 AND victim_bytes <> ?4)";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut update| {
+            let victim = params![account.0, stored(upload.0), inode.cast_signed(), stored(bytes)];
+            update.execute(victim)
+        })
+        .map(|_| ())
+        .map_err(failed("looking at a replaced file"))
+}
+
+/// Notes that something came to light which only another hand can have done.
+pub(crate) fn note_surprise(connection: &Connection, account: AccountId) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE accounts SET scan_due = 1 WHERE id = ?1")
+        .and_then(|mut update| update.execute([account.0]))
+        .map(|_| ())
+        .map_err(failed("noting that a scan is due"))
 }
 
 /// The upload that counts on a file, and with how much.

@@ -10,6 +10,7 @@ pub(super) mod accounts;
 pub(super) mod answers;
 pub(super) mod intents;
 pub(super) mod ledger;
+pub(super) mod scans;
 pub(super) mod schema;
 pub(super) mod uploads;
 

@@ -6,11 +6,15 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Each brings the database one version further.
-const MIGRATIONS: [&str; FORMAT as usize] =
-    [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: [&str; FORMAT as usize] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 
 /// The version of the database that this program writes.
-pub(crate) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 4;
 
 /// Brings the database up to date. A newer one fails; see [`version`].
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {

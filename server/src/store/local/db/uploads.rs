@@ -29,6 +29,10 @@ pub(crate) struct UploadRow {
     pub(crate) hold: Hold,
     /// The file that its credit is for.
     pub(crate) credit_inode: Option<u64>,
+    /// Bytes that this file has, as far as is known.
+    pub(crate) victim_bytes: Option<u64>,
+    /// When it was made.
+    pub(crate) victim_born: Option<Timestamp>,
     pub(crate) opened: Timestamp,
     /// Seconds.
     pub(crate) touched: i64,
@@ -51,7 +55,14 @@ impl UploadRow {
 
 const COLUMNS: &str = "id, account, key, path, size, mode, mtime_s, mtime_ns, target, parents, \
                        epoch, reserved_bytes, reserved_entries, credit_inode, credit_bytes, \
-                       credit_entries, opened_s, opened_ns, touched, proved, generation";
+                       credit_entries, opened_s, opened_ns, touched, proved, generation, \
+                       victim_bytes, victim_born_s, victim_born_ns";
+
+/// A moment in two columns from `first` on, if there is one.
+pub(crate) fn moment(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Timestamp>> {
+    let Some(seconds) = row.get::<_, Option<i64>>(first)? else { return Ok(None) };
+    Ok(Some(time(seconds, row.get(first + 1)?)))
+}
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<UploadRow>> {
     let (path, target): (Vec<u8>, Vec<u8>) = (row.get(3)?, row.get(8)?);
@@ -75,6 +86,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<UploadRow>> {
             credit: Charge { bytes: loaded(row.get(14)?), entries: loaded(row.get(15)?) },
         },
         credit_inode: row.get::<_, Option<i64>>(13)?.map(i64::cast_unsigned),
+        victim_bytes: row.get::<_, Option<i64>>(21)?.map(loaded),
+        victim_born: moment(row, 22)?,
         opened: time(row.get(16)?, row.get(17)?),
         touched: row.get(18)?,
         proved: row.get(19)?,
@@ -106,8 +119,9 @@ pub(crate) fn insert(connection: &Connection, opening: &Opening) -> Result<Uploa
             .prepare_cached(
                 "INSERT INTO uploads (account, key, path, size, mode, mtime_s, mtime_ns, target, \
                  parents, epoch, reserved_bytes, reserved_entries, credit_inode, credit_bytes, \
-                 credit_entries, opened_s, opened_ns, touched) VALUES (?1, ?2, ?3, ?4, ?5, ?6, \
-                 ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                 credit_entries, opened_s, opened_ns, touched, victim_bytes, \
+                 victim_born_s, victim_born_ns) VALUES (?1, ?2, ?3, \
+                 ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
             )?
             .execute(params![
                 row.account.0,
@@ -127,7 +141,10 @@ pub(crate) fn insert(connection: &Connection, opening: &Opening) -> Result<Uploa
                 stored(row.hold.credit.entries),
                 row.opened.seconds(),
                 row.opened.nanos(),
-                row.touched
+                row.touched,
+                row.victim_bytes.map(stored),
+                row.victim_born.map(Timestamp::seconds),
+                row.victim_born.map_or(0, Timestamp::nanos)
             ])?;
         Ok(UploadId(loaded(connection.last_insert_rowid())))
     };

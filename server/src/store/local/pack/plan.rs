@@ -106,7 +106,7 @@ impl Inner {
         ledger: &ledger::Ledger,
         is_careful: bool,
     ) -> Result<Planner<'a>> {
-        let ledger::Ledger { limits, used, reserved } = *ledger;
+        let ledger::Ledger { limits, used, reserved, .. } = *ledger;
         let mut planner = Planner {
             inner: self,
             home,

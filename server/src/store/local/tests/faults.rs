@@ -11,7 +11,7 @@ use crate::store::local::{Call, Durability, Faults, LocalOptions};
 
 /// Fails the n-th call, and perhaps one soon after it.
 #[derive(Default)]
-struct FailAt {
+pub(super) struct FailAt {
     armed: Mutex<Option<Armed>>,
 }
 
@@ -25,13 +25,13 @@ struct Armed {
 }
 
 impl FailAt {
-    fn arm(&self, calls: u32, then: Option<u32>, errno: Errno) {
+    pub(super) fn arm(&self, calls: u32, then: Option<u32>, errno: Errno) {
         let armed = Armed { left: Some(calls), then, errno, failed: None };
         *self.armed.lock().unwrap() = Some(armed);
     }
 
     /// The call that failed, if it came to it.
-    fn disarm(&self) -> Option<Call> {
+    pub(super) fn disarm(&self) -> Option<Call> {
         self.armed.lock().unwrap().take().and_then(|armed| armed.failed)
     }
 }

@@ -10,6 +10,7 @@ mod model;
 mod power;
 mod quota;
 mod regressions;
+mod scans;
 mod scenario;
 mod staged;
 

@@ -21,9 +21,9 @@ use crate::store::{PackContent, PackItem, QuotaLimits, Situation, StoreError, Ta
 #[derive(Default)]
 pub(super) struct FailCalls {
     pub(super) armed: AtomicBool,
-    at: std::sync::Mutex<Option<&'static str>>,
+    pub(super) at: std::sync::Mutex<Option<&'static str>>,
     /// Instead of failing calls, the store ends at its step.
-    dies: AtomicBool,
+    pub(super) dies: AtomicBool,
     what: std::sync::Mutex<Option<(Call, Errno)>>,
 }
 
