@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use super::output::complain;
 use crate::account::PasswordRefused;
 use crate::config::ConfigError;
 use crate::control::{AdminRefusal, CallError, RefusalKind};
@@ -116,6 +117,26 @@ fn code_of_io(error: &io::Error) -> u8 {
     }
 }
 
+/// What went wrong with some of what was asked.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    code: Option<u8>,
+}
+
+impl Failures {
+    /// Prints it.
+    pub(super) fn add(&mut self, error: &CliError) {
+        complain(format_args!("sampand: {error}\n"));
+        let code = error.code();
+        self.code = Some(self.code.map_or(code, |first| if first == code { code } else { FAILED }));
+    }
+
+    /// If all failed for one reason, that reason's code.
+    pub(super) fn code(&self) -> ExitCode {
+        self.code.map_or(ExitCode::SUCCESS, ExitCode::from)
+    }
+}
+
 /// Prints what went wrong and gives the code.
 pub(super) fn code_of(outcome: Result<ExitCode, CliError>) -> ExitCode {
     match outcome {
@@ -136,9 +157,4 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
     }
     let written = write!(io::stdout(), "{}", error.render()).map_err(CliError::Output);
     code_of(written.map(|()| ExitCode::SUCCESS))
-}
-
-fn complain(what: std::fmt::Arguments<'_>) {
-    // A standard error that is closed leaves the exit code to speak.
-    let (Ok(()) | Err(_)) = io::stderr().write_fmt(what);
 }

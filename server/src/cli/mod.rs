@@ -11,7 +11,9 @@ mod notify;
 mod output;
 mod password;
 mod quota;
+mod scan;
 mod serve;
+mod signals;
 mod status;
 mod user;
 

@@ -13,6 +13,12 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)
 }
 
+/// Says on standard error what is no data.
+pub(super) fn complain(what: std::fmt::Arguments<'_>) {
+    // A standard error that is closed leaves the exit code to speak.
+    let (Ok(()) | Err(_)) = io::stderr().write_fmt(what);
+}
+
 /// Prints each row as one JSON object.
 pub(super) fn print_json<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Result<(), CliError> {
     let mut text = String::new();

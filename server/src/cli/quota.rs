@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::admin::perform;
 use super::exit::CliError;
-use super::output::{count_or_none, print_json, print_table, size_or_none};
+use super::output::{count_or_none, moment, print_json, print_table, size_or_none};
+use super::scan::scan;
 use super::{LimitArgument, NameArgument};
 use crate::account::AccountName;
 use crate::config::Settings;
@@ -36,6 +37,15 @@ pub(super) enum QuotaCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Counts homes anew, so that what was changed by hand on the server's disk counts
+    #[command(after_help = "Example:\n  sampand quota scan anna")]
+    Scan {
+        /// Only this account
+        name: Option<AccountName>,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub(super) async fn run(command: QuotaCommand, settings: &Settings) -> Result<ExitCode, CliError> {
@@ -48,6 +58,7 @@ pub(super) async fn run(command: QuotaCommand, settings: &Settings) -> Result<Ex
         QuotaCommand::Show { name, json } => {
             (AdminRequest::ShowQuota { name: name.map(|name| name.to_string()) }, json)
         }
+        QuotaCommand::Scan { name, json } => return scan(name, json, settings).await,
     };
     let AdminAnswer::Quotas(quotas) = perform(settings, request).await? else {
         return Err(CliError::OtherAnswer);
@@ -55,7 +66,8 @@ pub(super) async fn run(command: QuotaCommand, settings: &Settings) -> Result<Ex
     if json {
         print_json(quotas.into_iter().map(json_row))?;
     } else {
-        let heading = ["NAME", "QUOTA", "USED", "IN FLIGHT", "AVAILABLE", "FILES", "MAX FILES"];
+        let heading =
+            ["NAME", "QUOTA", "USED", "IN FLIGHT", "AVAILABLE", "FILES", "MAX FILES", "AS OF"];
         let mut rows = vec![heading.map(ToOwned::to_owned)];
         rows.extend(quotas.into_iter().map(table_row));
         print_table(&rows)?;
@@ -73,6 +85,7 @@ struct JsonRow {
     available: Option<u64>,
     max_files: Option<u64>,
     files: u64,
+    as_of: Option<String>,
 }
 
 /// What the quota leaves; the disk may leave less.
@@ -82,13 +95,14 @@ fn available(row: &QuotaRow) -> Option<u64> {
 
 fn json_row(row: QuotaRow) -> JsonRow {
     let available = available(&row);
-    let QuotaRow { name, limit, used, reserved, max_files, files, .. } = row;
-    JsonRow { name, quota: limit, used, in_flight: reserved, available, max_files, files }
+    let QuotaRow { name, limit, used, reserved, max_files, files, as_of, .. } = row;
+    let as_of = as_of.map(moment);
+    JsonRow { name, quota: limit, used, in_flight: reserved, available, max_files, files, as_of }
 }
 
-fn table_row(row: QuotaRow) -> [String; 7] {
+fn table_row(row: QuotaRow) -> [String; 8] {
     let available = available(&row);
-    let QuotaRow { name, limit, used, reserved, max_files, files, .. } = row;
+    let QuotaRow { name, limit, used, reserved, max_files, files, as_of, .. } = row;
     [
         name,
         size_or_none(limit),
@@ -97,5 +111,6 @@ fn table_row(row: QuotaRow) -> [String; 7] {
         available.map_or_else(|| "-".to_owned(), |bytes| ByteSize(bytes).to_string()),
         files.to_string(),
         count_or_none(max_files),
+        as_of.map_or_else(|| "-".to_owned(), moment),
     ]
 }

@@ -1,15 +1,14 @@
 //! `sampand serve`
 
-use std::io;
 use std::process::ExitCode;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::descriptors::raise_limit;
 use super::exit::{CliError, STOPPED};
 use super::notify::{READY, STOPPING, notify};
 use super::output::print;
+use super::signals::Signals;
 use crate::config::Settings;
 use crate::control::AdminSocket;
 use crate::server::{OpenData, RunningServer, open_claimed, start};
@@ -67,26 +66,4 @@ fn announce(server: &RunningServer) -> Result<(), CliError> {
     print(&lines.collect::<String>())?;
     notify(READY);
     Ok(())
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn catch() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

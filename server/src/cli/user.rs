@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::admin::perform;
 use super::exit::CliError;
 use super::output::{count_or_none, moment, print, print_json, print_table, size_or_none};
+use super::scan::tell_unusual;
 use super::{LimitArgument, NameArgument, password};
 use crate::account::AccountName;
 use crate::config::Settings;
@@ -128,7 +129,7 @@ async fn add(
     let verifier = (&verifier).into();
     let request =
         AdminRequest::AddUser { name: name.to_string(), verifier, bytes, entries, take_home };
-    let AdminAnswer::Added { bytes: found, entries: found_entries } =
+    let AdminAnswer::Added { bytes: found, entries: found_entries, unusual } =
         perform(settings, request).await?
     else {
         return Err(CliError::OtherAnswer);
@@ -140,6 +141,7 @@ async fn add(
         let size = ByteSize(found);
         lines.push(format!("home taken: {found_entries} files and folders, {size}\n"));
     }
+    tell_unusual(name.as_str(), &unusual);
     print(&lines.concat())?;
     Ok(ExitCode::SUCCESS)
 }

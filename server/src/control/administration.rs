@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
+use sampan_protocol::Escaped;
+
 use super::message::{
-    AccountRow, AdminAnswer, AdminRefusal, AdminRequest, Limit, QuotaRow, RefusalKind, StatusRow,
+    AccountRow, AdminAnswer, AdminRefusal, AdminRequest, Limit, QuotaRow, RefusalKind, ScanRow,
+    StatusRow, UnusualRow, UnusualRows,
 };
 use crate::account::AccountName;
 use crate::context::Shared;
 use crate::server::with_cause;
-use crate::store::{Account, Accounts, NewAccount, QuotaLimits, Situation, Store, StoreError};
+use crate::store::{
+    Account, Accounts, HomeFound, NewAccount, Oddities, Oddity, OddityKind, QuotaLimits,
+    ScanProgress, Scanned, Situation, Store, StoreError,
+};
 
 /// Does what administrators ask, on a store and, if one runs, on a server.
 #[derive(Clone)]
@@ -44,6 +50,16 @@ impl Administration {
 
     /// Carries a request out.
     pub async fn perform(&self, request: AdminRequest) -> AdminAnswer {
+        self.perform_watched(request, Arc::default()).await
+    }
+
+    /// The same; says in `progress` how far the count of a home is. Whoever stops waiting ends such
+    /// a count, and nothing is changed by it.
+    pub async fn perform_watched(
+        &self,
+        request: AdminRequest,
+        progress: Arc<ScanProgress>,
+    ) -> AdminAnswer {
         let performed = match request {
             AdminRequest::AddUser { name, verifier, bytes, entries, take_home } => {
                 let limits = QuotaLimits { bytes, entries };
@@ -69,6 +85,7 @@ impl Administration {
                 self.set_quota(&name, bytes, entries).await
             }
             AdminRequest::ShowQuota { name } => self.show_quota(name).await,
+            AdminRequest::ScanQuota { name } => self.scan(name, progress).await,
             AdminRequest::Status => self.status().await,
         };
         performed.unwrap_or_else(|failed| AdminAnswer::Refused(refusal_of(failed)))
@@ -78,12 +95,14 @@ impl Administration {
         let name: AccountName = account.name.parse().map_err(|error| {
             Failed::Refused(AdminRefusal { kind: RefusalKind::Wrong, message: format!("{error}") })
         })?;
-        let (_, bytes, entries) = match self.accounts.add(account).await {
+        let (_, found) = match self.accounts.add(account).await {
             Ok(added) => added,
             Err(error) => return Err(about(&name, error)),
         };
-        tracing::info!(account = %name, bytes, entries, "account added");
-        Ok(AdminAnswer::Added { bytes, entries })
+        let HomeFound { bytes, entries, oddities } = found;
+        let unusual = oddities.count;
+        tracing::info!(account = %name, bytes, entries, unusual, "account added");
+        Ok(AdminAnswer::Added { bytes, entries, unusual: rows_of(oddities) })
     }
 
     async fn list(&self) -> Result<AdminAnswer, Failed> {
@@ -161,7 +180,33 @@ impl Administration {
             max_files: usage.limits.entries,
             files: usage.entries,
             reserved_files: usage.reserved_entries,
+            as_of: usage.as_of,
         })
+    }
+
+    async fn scan(&self, name: String, progress: Arc<ScanProgress>) -> Result<AdminAnswer, Failed> {
+        let account = self.find(&name).await?;
+        let scanned = self.store.scan(account.id, progress).await?;
+        let Scanned { used_before, entries_before, used, entries, as_of, oddities } = scanned;
+        let unusual = oddities.count;
+        tracing::info!(
+            account = name,
+            used_before,
+            entries_before,
+            used,
+            entries,
+            unusual,
+            "home counted"
+        );
+        Ok(AdminAnswer::Scanned(ScanRow {
+            name,
+            used,
+            files: entries,
+            used_before,
+            files_before: entries_before,
+            as_of,
+            unusual: rows_of(oddities),
+        }))
     }
 
     async fn status(&self) -> Result<AdminAnswer, Failed> {
@@ -188,6 +233,19 @@ impl Administration {
             live.end_sessions(account.id);
         }
     }
+}
+
+fn rows_of(oddities: Oddities) -> UnusualRows {
+    let row = |Oddity { path, kind }: Oddity| {
+        let what = match kind {
+            OddityKind::Unreadable => "may not be read: what is in it is not counted",
+            OddityKind::Mount => "is a mount: what is mounted there is not counted",
+            OddityKind::Link => "is a symbolic link: counts without bytes",
+            OddityKind::Special => "is a socket, FIFO or device: counts without bytes",
+        };
+        UnusualRow { path: Escaped(&path).to_string(), what: what.to_owned() }
+    };
+    UnusualRows { named: oddities.found.into_iter().map(row).collect(), count: oddities.count }
 }
 
 /// A refusal that names the account it is about.

@@ -60,6 +60,11 @@ pub enum AdminRequest {
         /// Whose; `None`: everyone's.
         name: Option<String>,
     },
+    /// Counts a home anew.
+    ScanQuota {
+        /// Whose.
+        name: String,
+    },
     /// How the server is.
     Status,
 }
@@ -112,11 +117,23 @@ pub enum AdminAnswer {
         bytes: u64,
         /// Files and folders found in it.
         entries: u64,
+        /// What no user put there.
+        #[serde(default)]
+        unusual: UnusualRows,
     },
     /// Accounts, by name.
     Users(Vec<AccountRow>),
     /// Limits and use, by name.
     Quotas(Vec<QuotaRow>),
+    /// A home was counted.
+    Scanned(ScanRow),
+    /// How far the count of a home is; another answer follows.
+    Counting {
+        /// Files and folders that were counted.
+        entries: u64,
+        /// Which count it is: the home was changed during the earlier ones.
+        round: u64,
+    },
     /// How the server is.
     Status(StatusRow),
     /// It was not done.
@@ -153,6 +170,46 @@ pub struct QuotaRow {
     pub files: u64,
     /// Files and folders that its unfinished uploads hold.
     pub reserved_files: u64,
+    /// When its home was last counted.
+    #[serde(default)]
+    pub as_of: Option<Timestamp>,
+}
+
+/// What a count of a home found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanRow {
+    /// Whose.
+    pub name: String,
+    /// Bytes of its files.
+    pub used: u64,
+    /// Files and folders.
+    pub files: u64,
+    /// What was believed before: bytes.
+    pub used_before: u64,
+    /// What was believed before: files and folders.
+    pub files_before: u64,
+    /// When the count began.
+    pub as_of: Timestamp,
+    /// What no user put there.
+    pub unusual: UnusualRows,
+}
+
+/// What no user put into a home.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusualRows {
+    /// The first of it.
+    pub named: Vec<UnusualRow>,
+    /// All of it, also what is not named.
+    pub count: u64,
+}
+
+/// One such thing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusualRow {
+    /// Its path below the home, control bytes escaped.
+    pub path: String,
+    /// What it is, and how it counts.
+    pub what: String,
 }
 
 /// How the server is.

@@ -13,7 +13,7 @@ mod socket;
 
 pub use self::administration::Administration;
 pub use self::message::{
-    AccountRow, AdminAnswer, AdminRefusal, AdminRequest, Limit, QuotaRow, RefusalKind, StatusRow,
-    StoredVerifier,
+    AccountRow, AdminAnswer, AdminRefusal, AdminRequest, Limit, QuotaRow, RefusalKind, ScanRow,
+    StatusRow, StoredVerifier, UnusualRow, UnusualRows,
 };
 pub use self::socket::{AdminSocket, CallError, call};

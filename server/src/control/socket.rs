@@ -1,4 +1,6 @@
 //! The admin socket: one request and one answer a connection, each `length u32 LE | MessagePack`.
+//! Before the answer to a count of a home comes how far it is, now and then; if the caller goes
+//! meanwhile, the count ends.
 //!
 //! The socket lies in the data folder, which is 0700, and is 0600 itself; beyond that the kernel is
 //! asked who calls (HARDENING S24).
@@ -15,12 +17,13 @@ use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use super::Administration;
 use super::message::{AdminAnswer, AdminRequest};
 use crate::shutdown::Shutdown;
 use crate::state::{DataFolder, StateError};
+use crate::store::ScanProgress;
 
 /// Bytes of a request.
 const MAX_REQUEST_BYTES: usize = 64 << 10;
@@ -28,6 +31,8 @@ const MAX_REQUEST_BYTES: usize = 64 << 10;
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// Callers at once; more wait.
 const MAX_CALLERS: usize = 8;
+/// How often a caller hears how far a count is.
+const COUNTING_EVERY: Duration = Duration::from_secs(1);
 /// For a caller to say what it wants, and for it to take the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -42,14 +47,20 @@ pub enum CallError {
     NotUnderstood(#[source] rmp_serde::decode::Error),
 }
 
-/// Asks a running server.
+/// Asks a running server; `counting` hears how far a count is: entries and round.
 pub async fn call(
     mut server: UnixStream,
     request: &AdminRequest,
+    counting: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<AdminAnswer, CallError> {
     write(&mut server, request).await?;
-    let bytes = read(&mut server, MAX_ANSWER_BYTES).await?;
-    rmp_serde::from_slice(&bytes).map_err(CallError::NotUnderstood)
+    loop {
+        let bytes = read(&mut server, MAX_ANSWER_BYTES).await?;
+        match rmp_serde::from_slice(&bytes).map_err(CallError::NotUnderstood)? {
+            AdminAnswer::Counting { entries, round } => counting(entries, round),
+            answer => return Ok(answer),
+        }
+    }
 }
 
 /// The server's end of the socket.
@@ -115,8 +126,40 @@ async fn try_serve_caller(
     }
     let bytes = timeout(PATIENCE, read(caller, MAX_REQUEST_BYTES)).await??;
     let request = rmp_serde::from_slice(&bytes).map_err(io::Error::other)?;
-    let answer = administration.perform(request).await;
+    let answer = match request {
+        AdminRequest::ScanQuota { .. } => count(caller, administration, request).await?,
+        request => administration.perform(request).await,
+    };
     timeout(PATIENCE, write(caller, &answer)).await?
+}
+
+/// Carries a count out, and tells the caller how far it is. Ends it if the caller goes.
+async fn count(
+    caller: &mut UnixStream,
+    administration: Administration,
+    request: AdminRequest,
+) -> io::Result<AdminAnswer> {
+    let progress = Arc::new(ScanProgress::default());
+    let counting = administration.perform_watched(request, Arc::clone(&progress));
+    tokio::pin!(counting);
+    let mut pause = interval(COUNTING_EVERY);
+    pause.tick().await;
+    loop {
+        let mut more = [0];
+        tokio::select! {
+            answer = &mut counting => return Ok(answer),
+            _ = pause.tick() => {
+                let (entries, round) = (progress.entries(), progress.round());
+                let said = AdminAnswer::Counting { entries, round };
+                timeout(PATIENCE, write(caller, &said)).await??;
+            }
+            // A caller has nothing more to say.
+            gone = caller.read(&mut more) => {
+                gone?;
+                return Err(io::Error::other("the caller went while a home was counted"));
+            }
+        }
+    }
 }
 
 /// Who is heard.

@@ -16,6 +16,7 @@ pub(crate) async fn quota(context: Context, _: QuotaRequest) -> Outcome<QuotaAns
         max_entries: usage.limits.entries,
         entries: usage.entries,
         reserved_entries: usage.reserved_entries,
+        as_of: usage.as_of,
     })
 }
 

@@ -5,7 +5,7 @@ use sampan_protocol::Timestamp;
 use sampan_protocol::scram::Verifier;
 use serde::{Deserialize, Serialize};
 
-use super::Result;
+use super::{Oddities, Result};
 
 /// Names an account for ever; never reused, so that what hangs on it cannot fall to a namesake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,6 +52,17 @@ pub struct NewAccount {
     pub take_home: bool,
 }
 
+/// What an account's home held when it was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HomeFound {
+    /// Bytes.
+    pub bytes: u64,
+    /// Files and folders.
+    pub entries: u64,
+    /// What no user put there.
+    pub oddities: Oddities,
+}
+
 /// A key that may log in until it is revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnrolledKey {
@@ -69,8 +80,8 @@ pub struct EnrolledKey {
 #[async_trait]
 pub trait Accounts: Send + Sync + 'static {
     /// Makes an account and its home. A home that lies there already is refused without
-    /// `take_home`, else counted; its bytes and entries are answered.
-    async fn add(&self, account: NewAccount) -> Result<(Account, u64, u64)>;
+    /// `take_home`, else counted.
+    async fn add(&self, account: NewAccount) -> Result<(Account, HomeFound)>;
 
     /// The account of this name.
     async fn find(&self, name: &str) -> Result<Option<Account>>;

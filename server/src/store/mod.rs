@@ -29,7 +29,7 @@ use sampan_protocol::{
 };
 use tokio::sync::mpsc;
 
-pub use account::{Account, AccountId, Accounts, EnrolledKey, NewAccount, QuotaLimits};
+pub use account::{Account, AccountId, Accounts, EnrolledKey, HomeFound, NewAccount, QuotaLimits};
 pub use answer::{Changed, Removed};
 pub use error::{Situation, StoreError};
 pub use scan::{Oddities, Oddity, OddityKind, ScanProgress, Scanned};

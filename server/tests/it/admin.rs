@@ -66,7 +66,7 @@ async fn a_home_can_be_taken() {
     };
     let take = AdminRequest::AddUser { name, verifier, bytes, entries, take_home: true };
     let answer = server.administration().perform(take).await;
-    assert!(matches!(answer, AdminAnswer::Added { bytes: 5, entries: 2 }), "{answer:?}");
+    assert!(matches!(answer, AdminAnswer::Added { bytes: 5, entries: 2, .. }), "{answer:?}");
     server.finish().await;
 }
 
@@ -87,7 +87,7 @@ async fn s24_garbage_at_the_admin_socket_is_dropped() {
         assert!(answer.is_empty(), "{answer:?}");
     }
     let caller = folder.call_admin_socket().await.unwrap().unwrap();
-    let answer = call(caller, &AdminRequest::Status).await.unwrap();
+    let answer = call(caller, &AdminRequest::Status, &mut |_, _| {}).await.unwrap();
     assert!(matches!(answer, AdminAnswer::Status(_)), "{answer:?}");
 
     drop(folder);

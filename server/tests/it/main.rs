@@ -12,4 +12,5 @@ mod paths;
 mod peer;
 mod program;
 mod refusals;
+mod scan;
 mod session;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Timestamp;
+
 /// Asks for limits and use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuotaRequest {}
@@ -26,6 +28,10 @@ pub struct QuotaAnswer {
     pub entries: u64,
     /// Files and folders that unfinished uploads hold.
     pub reserved_entries: u64,
+    /// When the home was last counted: what the server's administrator changed by hand since then
+    /// is not in `used` and `entries`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
 }
 
 /// Would an upload of this much be accepted now? Reserves nothing.

@@ -313,6 +313,7 @@ impl Story {
             max_entries: None,
             entries: 1234,
             reserved_entries: 1,
+            as_of: Timestamp::new(1_790_000_000, 5),
         };
         self.tell(&QuotaRequest {}, b"", &quota, b"");
         let missing =

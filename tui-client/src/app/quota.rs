@@ -45,6 +45,7 @@ mod tests {
             max_entries: None,
             entries: 0,
             reserved_entries: 0,
+            as_of: None,
         };
         assert_eq!(Quota::fraction(&answer(Some(100), 20, 5)), Some(0.25));
         assert_eq!(Quota::fraction(&answer(Some(100), 200, 0)), Some(1.0));

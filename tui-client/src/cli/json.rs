@@ -208,6 +208,7 @@ mod tests {
             max_entries: Some(9),
             entries: 4,
             reserved_entries: 5,
+            as_of: None,
         };
         assert_eq!(
             quota(&answer).to_string(),

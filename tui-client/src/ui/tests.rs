@@ -88,6 +88,7 @@ impl Stage {
             max_entries: None,
             entries: 12,
             reserved_entries: 1,
+            as_of: None,
         });
         stage
     }

@@ -1,7 +1,7 @@
 use sampan_protocol::Timestamp;
 
 use super::*;
-use crate::store::EnrolledKey;
+use crate::store::{EnrolledKey, HomeFound};
 
 fn key(number: u8) -> EnrolledKey {
     let enrolled = Timestamp::new(100 + i64::from(number), 0).unwrap();
@@ -12,7 +12,8 @@ pub(crate) async fn accounts_are_made_found_and_voided(fixture: &mut dyn Fixture
     let accounts = fixture.accounts();
     assert!(accounts.find("anna").await.unwrap().is_none());
     let limits = QuotaLimits { bytes: Some(1000), entries: None };
-    let (anna, bytes, entries) = accounts.add(new_account("anna", limits)).await.unwrap();
+    let (anna, HomeFound { bytes, entries, .. }) =
+        accounts.add(new_account("anna", limits)).await.unwrap();
     assert_eq!((bytes, entries, anna.limits), (0, 0, limits));
     for bad in ["", "..", "Anna", "a/b", "-a"] {
         let refused = accounts.add(new_account(bad, limits)).await;
@@ -66,7 +67,7 @@ pub(crate) async fn an_existing_home_is_taken_only_if_asked(fixture: &mut dyn Fi
     let mut new = new_account("anna", QuotaLimits::default());
     assert_eq!(situation(accounts.add(new.clone()).await), Situation::HomeExists);
     new.take_home = true;
-    let (taken, bytes, entries) = accounts.add(new).await.unwrap();
+    let (taken, HomeFound { bytes, entries, .. }) = accounts.add(new).await.unwrap();
     assert_eq!((bytes, entries), (1050, 4));
     assert_ne!(taken.id, old, "an id is never reused");
     let anna = User::of(fixture, taken.id);
@@ -87,7 +88,7 @@ pub(crate) async fn a_removed_account_is_gone_with_its_uploads(fixture: &mut dyn
     assert_eq!(situation(anna.stat("a").await), Situation::AccountNotFound);
     let gone = fixture.accounts().remove(anna.id, true).await;
     assert_eq!(situation(gone), Situation::AccountNotFound);
-    let (_, bytes, entries) =
+    let (_, HomeFound { bytes, entries, .. }) =
         fixture.accounts().add(new_account("anna", QuotaLimits::default())).await.unwrap();
     assert_eq!((bytes, entries), (0, 0), "a purged home is no home that exists");
 }

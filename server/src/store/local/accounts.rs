@@ -2,6 +2,7 @@
 //!
 //! Invariant: an account's row is made after its home, and goes before it; so a row always has one.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,8 +18,9 @@ use super::failure::while_doing;
 use super::home::Home;
 use super::intent::Intent;
 use super::staging;
+use super::walking::Walk;
 use crate::quota::Charge;
-use crate::store::{Account, AccountId, NewAccount, Result, Situation, StoreError};
+use crate::store::{Account, AccountId, HomeFound, NewAccount, Result, Situation, StoreError};
 
 /// Whether `name` is `[a-z0-9_][a-z0-9_.-]{0,31}`: safe as a folder's name everywhere.
 fn is_account_name(name: &str) -> bool {
@@ -30,7 +32,7 @@ fn is_account_name(name: &str) -> bool {
 }
 
 impl Inner {
-    pub(super) fn add_account(&self, new: NewAccount) -> Result<(Account, u64, u64)> {
+    pub(super) fn add_account(&self, new: NewAccount) -> Result<(Account, HomeFound)> {
         if !is_account_name(&new.name) {
             return Err(Situation::BadAccountName.into());
         }
@@ -40,9 +42,11 @@ impl Inner {
         }
         let homes = &self.layout.homes;
         let failed = while_doing("making a home");
+        let now = self.now();
         let made = self.disk.make_folder(homes, name.as_bytes(), Mode::new(0o700));
-        let used = match made {
-            Ok(()) => Charge::NONE,
+        let is_new = made.is_ok();
+        let found = match made {
+            Ok(()) => HomeFound::default(),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if !new.take_home {
                     return Err(Situation::HomeExists.into());
@@ -52,15 +56,14 @@ impl Inner {
             Err(error) => return Err(failed(error)),
         };
         self.disk.flush_folder(homes).map_err(&failed)?;
-        let now = self.now();
-        let (fresh, take_home) = (used == Charge::NONE && !new.take_home, new.take_home);
+        let used = Charge { bytes: found.bytes, entries: found.entries };
         let inserted = self.db.write("making an account", move |connection| {
             accounts::insert(connection, &new, now, used)
         });
         match inserted {
-            Ok(account) => Ok((account, used.bytes, used.entries)),
+            Ok(account) => Ok((account, found)),
             Err(error) => {
-                if fresh && !take_home {
+                if is_new {
                     // The home that was made for it; never one that was there.
                     if let Err(error) = self.disk.remove_folder(homes, name.as_bytes()) {
                         tracing::warn!(%error, name, "cannot remove a home that is not needed");
@@ -71,13 +74,16 @@ impl Inner {
         }
     }
 
-    /// Bytes and entries of a home that lies there already.
-    fn count_home(&self, name: &str) -> Result<Charge> {
+    /// What a home holds that lies there already.
+    fn count_home(&self, name: &str) -> Result<HomeFound> {
         let home = self
             .disk
             .open_beneath(&self.layout.homes, name.as_bytes(), Open::Folder)
             .map_err(while_doing("opening a home"))?;
-        self.count(&home).map_err(while_doing("counting a home"))
+        let mut walk = Walk::new(home, HashSet::new());
+        while self.walk_on(&mut walk).map_err(while_doing("counting a home"))? {}
+        let Walk { counted: Charge { bytes, entries }, oddities, .. } = walk;
+        Ok(HomeFound { bytes, entries, oddities })
     }
 
     /// The account's open home.

@@ -92,7 +92,8 @@ fn is_replaced(error: &io::Error) -> bool {
 }
 
 impl Inner {
-    /// Bytes and entries below a folder, without itself; what cannot be looked into is left out.
+    /// For tests: bytes and entries below a folder, without itself; what cannot be looked into is left out.
+    #[cfg(test)]
     pub(super) fn count(&self, root: &OwnedFd) -> io::Result<Charge> {
         // One of its own: the walk moves the cursor.
         let root = self.disk.open_beneath(root, b"", Open::Folder)?;

@@ -367,6 +367,7 @@ mod tests {
             max_entries: Some(100),
             entries: 7,
             reserved_entries: 2,
+            as_of: None,
         };
         assert_eq!(
             quota(&answer),

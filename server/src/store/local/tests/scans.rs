@@ -313,6 +313,10 @@ async fn each_call_of_a_scan_fails() {
     anna.put("d/e/f", b"12345", Target::Absent).await.unwrap();
     let before = anna.held().await;
     fs::write(home(&local).join("dropped"), "123").unwrap();
+    // What the upload left behind is swept beside it.
+    while fs::read_dir(local.path().join("staging")).unwrap().next().is_some() {
+        tokio::task::yield_now().await;
+    }
     let mut calls = 0;
     loop {
         faults.arm(calls, None, Errno::IO);

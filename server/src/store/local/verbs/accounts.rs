@@ -8,11 +8,13 @@ use sampan_protocol::scram::Verifier;
 
 use crate::store::local::LocalStore;
 use crate::store::local::db::accounts;
-use crate::store::{Account, AccountId, Accounts, EnrolledKey, NewAccount, QuotaLimits, Result};
+use crate::store::{
+    Account, AccountId, Accounts, EnrolledKey, HomeFound, NewAccount, QuotaLimits, Result,
+};
 
 #[async_trait]
 impl Accounts for LocalStore {
-    async fn add(&self, account: NewAccount) -> Result<(Account, u64, u64)> {
+    async fn add(&self, account: NewAccount) -> Result<(Account, HomeFound)> {
         let inner = self.inner.clone();
         self.inner.job(move || inner.add_account(account)).await
     }
