@@ -143,7 +143,14 @@ async fn run(shared: Arc<Shared>, acceptor: Acceptor, sockets: Vec<TcpListener>)
         let (shared, places) = (Arc::clone(&shared), Arc::clone(&places));
         listeners.spawn(listener::run(shared, acceptor.clone(), socket, places));
     }
-    let ended = async { while listeners.join_next().await.is_some() {} };
+    let ended = async {
+        while let Some(ended) = listeners.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!("a listener panicked, and the server stops: {error}");
+                shared.shutdown.begin();
+            }
+        }
+    };
     let patience = async {
         shared.shutdown.begun().await;
         tokio::time::sleep(shared.bounds.grace).await;
@@ -176,6 +183,17 @@ impl RunningServer {
     /// What an administrator can do with it while it runs.
     pub fn administration(&self) -> Administration {
         Administration::live(Arc::clone(&self.shared))
+    }
+
+    /// Waits until it cannot go on: something that it cannot do without has failed. Ends too when
+    /// somebody begins the shutdown.
+    pub async fn failed(&self) {
+        tokio::select! {
+            () = self.shared.store.failed() => {
+                tracing::error!("the store cannot go on, and the server stops");
+            }
+            () = self.shared.shutdown.begun() => {}
+        }
     }
 
     /// Waits until it has stopped. Ends only after someone began the shutdown.

@@ -14,7 +14,7 @@ use crate::store::local::OpenError;
 use crate::store::{Situation, StoreError};
 
 /// Some of it failed, or for a reason without a code of its own.
-const FAILED: u8 = 1;
+pub(super) const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 const NO_CONNECTION: u8 = 3;
 const NO_PASSWORD: u8 = 4;

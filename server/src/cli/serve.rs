@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::descriptors::raise_limit;
-use super::exit::{CliError, STOPPED};
+use super::exit::{CliError, FAILED, STOPPED};
 use super::notify::{READY, STOPPING, notify};
 use super::output::print;
 use super::signals::Signals;
@@ -29,17 +29,27 @@ pub(super) async fn serve(settings: &Settings) -> Result<ExitCode, CliError> {
     let OpenData { store, accounts, folder, lock } = open;
     let server = start(settings.bounds, store, accounts, &identity, sockets).await?;
     let admin = AdminSocket::bind(folder)?.serve(server.administration(), server.shutdown());
-    let admin = AbortOnDropHandle::new(tokio::spawn(admin));
+    let mut admin = AbortOnDropHandle::new(tokio::spawn(admin));
 
     announce(&server)?;
-    signals.next().await;
+    // A server that cannot go on ends, so that whoever watches over it starts another.
+    let mut without_admin = false;
+    let has_failed = tokio::select! {
+        () = signals.next() => false,
+        () = server.failed() => true,
+        _ = &mut admin => {
+            tracing::error!("the admin socket's task ended, and the server stops");
+            without_admin = true;
+            true
+        }
+    };
     notify(STOPPING);
     tracing::info!("stopping");
     let shutdown = server.shutdown();
     shutdown.begin();
     let stopped = async {
         server.stopped().await;
-        admin.await
+        if without_admin { Ok(()) } else { admin.await }
     };
     let code = tokio::select! {
         ended = stopped => {
@@ -47,7 +57,7 @@ pub(super) async fn serve(settings: &Settings) -> Result<ExitCode, CliError> {
                 tracing::error!("the admin socket's task panicked: {error}");
             }
             tracing::info!("stopped");
-            ExitCode::SUCCESS
+            if has_failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
         }
         () = signals.next() => {
             tracing::warn!("stopped by a second signal, with requests running");

@@ -273,7 +273,7 @@ fn refusal_of(failed: Failed) -> AdminRefusal {
             Situation::AccountExists | Situation::HomeExists | Situation::Exists => {
                 RefusalKind::Exists
             }
-            Situation::PermissionDenied => RefusalKind::NotAllowed,
+            Situation::PermissionDenied | Situation::AccountBeingRemoved => RefusalKind::NotAllowed,
             Situation::DiskFull => RefusalKind::NoSpace,
             _ => RefusalKind::Wrong,
         },

@@ -144,6 +144,7 @@ fn code_of(situation: &Situation) -> ErrorCode {
         // Account verbs never run for a session; if one did, it failed on our side.
         Situation::AccountExists
         | Situation::AccountNotFound
+        | Situation::AccountBeingRemoved
         | Situation::HomeExists
         | Situation::BadAccountName => ErrorCode::INTERNAL,
     }

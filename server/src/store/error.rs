@@ -164,6 +164,9 @@ pub enum Situation {
     /// The home exists and may not be taken.
     #[error("the home's folder exists already")]
     HomeExists,
+    /// Its removal began, and only that can be gone on with.
+    #[error("the account is being removed with its home; remove it again to finish that")]
+    AccountBeingRemoved,
     /// Not an account's name.
     #[error("not a name for an account")]
     BadAccountName,

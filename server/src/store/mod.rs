@@ -214,6 +214,9 @@ pub trait Store: Send + Sync + 'static {
     /// What `status` says of unfinished uploads of all accounts: how many, and bytes staged.
     async fn staged(&self) -> Result<Staged>;
 
+    /// Waits until the store cannot go on, and only another process can; as a rule for ever.
+    async fn failed(&self);
+
     /// Finishes what is running, flushes, and refuses everything from then on.
     async fn close(&self);
 }

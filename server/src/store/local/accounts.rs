@@ -1,20 +1,26 @@
 //! Accounts and their homes.
 //!
-//! Invariant: an account's row is made after its home, and goes before it; so a row always has one.
+//! ```text
+//! remove with its home: noted, closed → home into staging → row deleted → swept
+//! ```
+//!
+//! Invariant: an account's row is made after its home. Where both go, the row says so from before
+//! the home goes until after it: a crash between is rolled forward at the next start.
 
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustix::io::Errno;
 use sampan_protocol::Mode;
 
 use super::Inner;
-use super::db::accounts;
+use super::db::accounts::{self, Removal};
 use super::db::{intents, uploads};
 use super::disk::Open;
 use super::encoding::decode;
-use super::failure::while_doing;
+use super::failure::{if_there, while_doing};
 use super::home::Home;
 use super::intent::Intent;
 use super::staging;
@@ -29,6 +35,12 @@ fn is_account_name(name: &str) -> bool {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'.' | b'-')
     };
     (1..=32).contains(&bytes.len()) && !matches!(bytes[0], b'.' | b'-') && bytes.iter().all(inside)
+}
+
+/// Whether an account's home cannot be opened because it is none: gone, or something else by hand.
+pub(super) fn is_without_home(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV))
 }
 
 impl Inner {
@@ -104,14 +116,21 @@ impl Inner {
         Ok(self.homes.keep(home))
     }
 
-    /// Forgets an account. The caller has its turn.
-    pub(super) fn remove_account(&self, home: &Home, purge: bool) -> Result<()> {
-        let id = home.account;
+    /// Forgets an account. The caller has its turn, unless it has no home.
+    pub(super) fn remove_account(&self, id: AccountId, purge: bool) -> Result<()> {
         let account = self.db.read(|connection| accounts::get(connection, id))?;
         let rows = self.db.read(|connection| uploads::all(connection, Some(id)))?;
         let left = self.db.read(|connection| intents::all(connection, Some(id)))?;
-        self.db.write("removing an account", move |connection| accounts::remove(connection, id))?;
-        self.homes.forget(id);
+        if purge {
+            let fresh = staging::fresh(staging::GONE);
+            let staged = self.db.write("removing an account", move |connection| {
+                accounts::begin_removal(connection, id, &fresh)
+            })?;
+            self.step("removal written")?;
+            self.finish_removal(&Removal { id, name: account.name, staged })?;
+        } else {
+            self.forget_account(id)?;
+        }
         for row in rows {
             if let Some(upload) = self.uploads.get(row.slot_key()) {
                 upload.lock().state.set_phase(crate::upload::Phase::Gone);
@@ -122,16 +141,42 @@ impl Inner {
         for stored in left {
             self.sweep_intent(&decode(&stored.body)?);
         }
-        if purge {
-            let gone = staging::fresh(staging::GONE);
-            self.disk
-                .rename(
-                    (&self.layout.homes, account.name.as_bytes()),
-                    (&self.layout.staging, gone.as_bytes()),
-                )
-                .and_then(|()| self.disk.flush_folder(&self.layout.homes))
-                .map_err(while_doing("deleting a home"))?;
-            self.sweep(gone);
+        Ok(())
+    }
+
+    /// Takes the home of an account away, unless that is done already, and forgets the account.
+    pub(super) fn finish_removal(&self, removal: &Removal) -> Result<()> {
+        let (homes, staging) = (&self.layout.homes, &self.layout.staging);
+        let failed = while_doing("deleting a home");
+        let (home, staged) = (removal.name.as_bytes(), removal.staged.as_bytes());
+        match self.disk.rename((homes, home), (staging, staged)) {
+            // It lies in staging; what has its name now was put there by hand since then.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // Taken away already, or there never was one.
+            taken => drop(if_there(taken).map_err(&failed)?),
+        }
+        self.disk
+            .flush_folder(staging)
+            .and_then(|()| self.disk.flush_folder(homes))
+            .map_err(&failed)?;
+        self.step("home taken")?;
+        self.forget_account(removal.id)?;
+        self.sweep(removal.staged.clone());
+        Ok(())
+    }
+
+    fn forget_account(&self, id: AccountId) -> Result<()> {
+        self.db.write("removing an account", move |connection| accounts::remove(connection, id))?;
+        self.homes.forget(id);
+        self.step("account removed")
+    }
+
+    /// Goes on with removals that were cut short. One that cannot be finished stays closed.
+    pub(super) fn finish_removals(&self) -> Result<()> {
+        for removal in self.db.read(accounts::removals)? {
+            if let Err(error) = self.finish_removal(&removal) {
+                tracing::error!(%error, account = removal.name, "cannot finish removing an account; it stays closed");
+            }
         }
         Ok(())
     }

@@ -127,9 +127,9 @@ impl Inner {
         self: &Arc<Self>,
         account: AccountId,
         upload: UploadId,
+        (slot, slot_turn): (Arc<Slot>, Turn),
         meant: impl FnOnce(&Slot) -> Result<bool> + Send + 'static,
     ) -> Result<bool> {
-        let (slot, slot_turn) = self.slot((account, upload)).await?;
         let (home, turn) = match self.turn(account).await {
             // It went with its account.
             Err(StoreError::Refused { situation: Situation::AccountNotFound, .. }) => {

@@ -64,7 +64,7 @@ use std::time::Duration;
 use sampan_protocol::{RemotePath, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::db::Db;
 use self::disk::Disk;
@@ -73,7 +73,7 @@ use self::home::{Home, Homes};
 use self::layout::Layout;
 pub use self::layout::OpenError;
 use self::pack::OpenPacks;
-use self::purging::Purges;
+use self::purging::{FlushQueue, Purges};
 use self::scanning::Scans;
 pub(crate) use self::slots::LOADED_UPLOADS;
 use self::slots::{Slot, SlotKey, Uploads};
@@ -139,6 +139,8 @@ const SLOW_JOBS: usize = 3;
 /// Slices of files that are hashed at once, because somebody asked for sums and rows, beside the
 /// jobs of those who wait: logins must not stand behind them.
 const HASH_JOBS: usize = 8;
+/// Before a task that panicked begins anew: what made it panic may still be there.
+const WORKER_PAUSE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_secs(1) };
 
 /// [`super::Store`] and [`super::Accounts`] on the server's own disk.
 pub struct LocalStore {
@@ -157,6 +159,7 @@ struct Inner {
     scans: Scans,
     packs: OpenPacks,
     flushes: mpsc::Sender<Arc<Upload>>,
+    flush_queue: FlushQueue,
     sweeps: Sweeps,
     jobs: Arc<Semaphore>,
     slow_jobs: Arc<Semaphore>,
@@ -187,6 +190,7 @@ impl LocalStore {
                 scans: Scans::default(),
                 packs: OpenPacks::default(),
                 flushes,
+                flush_queue: FlushQueue::default(),
                 sweeps: Sweeps::default(),
                 jobs: Arc::new(Semaphore::new(options.jobs.max(1))),
                 slow_jobs: Arc::new(Semaphore::new(SLOW_JOBS)),
@@ -208,11 +212,12 @@ impl LocalStore {
             Err(error) => return Err(StoreError::Corrupt(error.to_string()).into()),
         };
         inner.go_on(orphans);
-        inner.spawn(inner.clone().start_purges());
-        inner.spawn(inner.clone().flush_uploads(flush_queue));
-        inner.spawn(inner.clone().sweep_staging());
-        inner.spawn(inner.clone().scan_what_is_due());
-        inner.spawn(inner.clone().expire());
+        inner.flush_queue.put_back(flush_queue);
+        inner.spawn_worker("purges", Inner::start_purges);
+        inner.spawn_worker("flushes", Inner::flush_uploads);
+        inner.spawn_worker("sweeps", Inner::sweep_staging);
+        inner.spawn_worker("scans", Inner::scan_what_is_due);
+        inner.spawn_worker("expiry", Inner::expire);
         Ok(Arc::new(Self { inner }))
     }
 }
@@ -237,6 +242,27 @@ impl Inner {
             tokio::select! {
                 () = closing.cancelled() => {}
                 () = task => {}
+            }
+        });
+    }
+
+    /// One of the tasks without which the store would do less and less, in silence: if it panics,
+    /// that is said, and it begins anew.
+    fn spawn_worker<F>(self: &Arc<Self>, worker: &'static str, work: fn(Arc<Self>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let inner = self.clone();
+        self.spawn(async move {
+            loop {
+                let running = AbortOnDropHandle::new(inner.tasks.spawn(work(inner.clone())));
+                match running.await {
+                    Ok(()) => return,
+                    Err(error) => {
+                        tracing::error!(%error, worker, "a background task panicked; it begins anew");
+                    }
+                }
+                tokio::time::sleep(WORKER_PAUSE).await;
             }
         });
     }
@@ -313,6 +339,13 @@ impl Inner {
         let slot = self.uploads.slot(key);
         let turn = acquire(&slot.turn).await?;
         Ok((slot, turn))
+    }
+
+    /// The same, unless somebody has it.
+    fn free_slot(&self, key: SlotKey) -> Option<(Arc<Slot>, Turn)> {
+        let slot = self.uploads.slot(key);
+        let turn = slot.turn.clone().try_acquire_owned().ok()?;
+        Some((slot, turn))
     }
 
     /// The upload, loaded if need be.

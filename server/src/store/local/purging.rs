@@ -47,6 +47,41 @@ impl Purges {
     }
 }
 
+/// The uploads that wait for a background flush; lent to the task that flushes them.
+#[derive(Default)]
+pub(super) struct FlushQueue(Mutex<Option<mpsc::Receiver<Arc<Upload>>>>);
+
+impl FlushQueue {
+    pub(super) fn put_back(&self, queue: mpsc::Receiver<Arc<Upload>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(queue);
+    }
+
+    fn take(&self) -> Option<LentQueue<'_>> {
+        let queue = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(LentQueue { home: self, queue: Some(queue) })
+    }
+}
+
+/// A queue that goes back even if its reader panics.
+struct LentQueue<'a> {
+    home: &'a FlushQueue,
+    queue: Option<mpsc::Receiver<Arc<Upload>>>,
+}
+
+impl LentQueue<'_> {
+    async fn next(&mut self) -> Option<Arc<Upload>> {
+        self.queue.as_mut()?.recv().await
+    }
+}
+
+impl Drop for LentQueue<'_> {
+    fn drop(&mut self) {
+        if let Some(queue) = self.queue.take() {
+            self.home.put_back(queue);
+        }
+    }
+}
+
 impl Inner {
     /// Starts the purge of an intent, unless it is running.
     pub(super) fn start_purge(
@@ -156,8 +191,9 @@ impl Inner {
 
     /// Flushes uploads of which much is dirty. Not while one is committed: its commit must hear of
     /// a failure itself.
-    pub(super) async fn flush_uploads(self: Arc<Self>, mut queue: mpsc::Receiver<Arc<Upload>>) {
-        while let Some(upload) = queue.recv().await {
+    pub(super) async fn flush_uploads(self: Arc<Self>) {
+        let Some(mut queue) = self.flush_queue.take() else { return };
+        while let Some(upload) = queue.next().await {
             let Ok((_slot, turn)) = self.slot(upload.slot_key()).await else { return };
             let inner = self.clone();
             let flushed = self
@@ -167,8 +203,10 @@ impl Inner {
                     Ok(())
                 })
                 .await;
-            if flushed.is_err() {
-                return;
+            match flushed {
+                Ok(()) => {}
+                Err(StoreError::Closed) => return,
+                Err(error) => tracing::error!(%error, "cannot flush an upload in the background"),
             }
         }
     }
@@ -182,8 +220,10 @@ impl Inner {
                 inner.sweep_while(&|| !inner.is_closing());
                 Ok(())
             });
-            if swept.await.is_err() {
-                return;
+            match swept.await {
+                Ok(()) => {}
+                Err(StoreError::Closed) => return,
+                Err(error) => tracing::error!(%error, "cannot sweep staging"),
             }
         }
     }
@@ -226,7 +266,9 @@ impl Inner {
             for Idle { account, id, .. } in idle {
                 let inner = self.clone();
                 let meant = move |slot: &Slot| inner.is_expired(account, id, slot);
-                match self.give_up_upload(account, id, meant).await {
+                // One that somebody works on is not idle; proving it may take minutes.
+                let Some(taken) = self.free_slot((account, id)) else { continue };
+                match self.give_up_upload(account, id, taken, meant).await {
                     Ok(expired) => given_up += u64::from(expired),
                     Err(StoreError::Closed) => return Err(StoreError::Closed),
                     // The others' turn comes all the same.

@@ -40,6 +40,7 @@ impl Inner {
             }
             accounts::set_setting(connection, CLEAN, &[])
         })?;
+        self.finish_removals()?;
         for stored in self.db.read(|connection| intents::all(connection, None))? {
             // One account's trouble is not the others': its next change tries again.
             let settled = self

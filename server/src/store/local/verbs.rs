@@ -221,7 +221,8 @@ impl Store for LocalStore {
     }
 
     async fn abort(&self, account: AccountId, _change: ChangeKey, upload: UploadId) -> Result<()> {
-        self.inner.give_up_upload(account, upload, |_| Ok(true)).await.map(drop)
+        let taken = self.inner.slot((account, upload)).await?;
+        self.inner.give_up_upload(account, upload, taken, |_| Ok(true)).await.map(drop)
     }
 
     async fn upload_row(
@@ -333,6 +334,10 @@ impl Store for LocalStore {
     async fn staged(&self) -> Result<Staged> {
         let inner = self.inner.clone();
         self.inner.job(move || inner.staged()).await
+    }
+
+    async fn failed(&self) {
+        self.inner.db.broken().await;
     }
 
     async fn close(&self) {

@@ -118,9 +118,16 @@ pub(crate) fn set_disabled(
     id: AccountId,
     disabled: bool,
 ) -> Result<Account> {
-    connection
-        .execute("UPDATE accounts SET disabled = ?2 WHERE id = ?1", params![id.0, disabled])
+    let changed = connection
+        .execute(
+            "UPDATE accounts SET disabled = ?2 WHERE id = ?1 AND (?2 OR removing IS NULL)",
+            params![id.0, disabled],
+        )
         .map_err(failed("disabling an account"))?;
+    if changed == 0 {
+        get(connection, id)?;
+        return Err(Situation::AccountBeingRemoved.into());
+    }
     if disabled {
         void_keys(connection, id)?;
     }
@@ -148,6 +155,44 @@ fn void_keys(connection: &Connection, id: AccountId) -> Result<()> {
         connection.execute("DELETE FROM keys WHERE account = ?1", [id.0])
     };
     void().map(|_| ()).map_err(failed("voiding keys"))
+}
+
+/// Closes an account for good that goes with its home, and notes where in staging that goes; gives
+/// the place that was noted first.
+pub(crate) fn begin_removal(
+    connection: &Connection,
+    id: AccountId,
+    staged: &str,
+) -> Result<String> {
+    let sql = "UPDATE accounts SET disabled = 1, removing = coalesce(removing, ?2) WHERE id = ?1 \
+               RETURNING removing";
+    let begun =
+        || connection.prepare_cached(sql)?.query_row(params![id.0, staged], |row| row.get(0));
+    let begun = begun().optional().map_err(failed("removing an account"))?;
+    void_keys(connection, id)?;
+    begun.ok_or_else(|| Situation::AccountNotFound.into())
+}
+
+/// An account whose removal began.
+pub(crate) struct Removal {
+    pub(crate) id: AccountId,
+    pub(crate) name: String,
+    /// Where in staging its home goes.
+    pub(crate) staged: String,
+}
+
+/// The removals that were cut short.
+pub(crate) fn removals(connection: &Connection) -> Result<Vec<Removal>> {
+    let removals = || {
+        let read = |row: &Row<'_>| {
+            Ok(Removal { id: AccountId(row.get(0)?), name: row.get(1)?, staged: row.get(2)? })
+        };
+        connection
+            .prepare_cached("SELECT id, name, removing FROM accounts WHERE removing IS NOT NULL")?
+            .query_map([], read)?
+            .collect::<rusqlite::Result<_>>()
+    };
+    removals().map_err(failed("looking for removals"))
 }
 
 /// Deletes the account and all rows that hang on it.

@@ -22,6 +22,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio_util::sync::CancellationToken;
 
 use super::OpenError;
 use super::disk::{Call, Disk};
@@ -52,6 +53,8 @@ pub(super) struct Db {
     writer: Mutex<Option<JoinHandle<()>>>,
     readers: Mutex<Vec<Connection>>,
     returned: Condvar,
+    /// The writer panicked: nothing can be changed any more.
+    broken: CancellationToken,
 }
 
 /// Turns SQLite's errors into ours.
@@ -77,15 +80,21 @@ impl Db {
 
         let (sender, queue) = sync_channel(QUEUED_WRITES);
         let disk = disk.clone();
+        let broken = CancellationToken::new();
+        let guard = BrokenBy(broken.clone());
         let thread = std::thread::Builder::new()
             .name("database".to_owned())
-            .spawn(move || write_all(&writer, &queue, &disk))
+            .spawn(move || {
+                let _guard = guard;
+                write_all(&writer, &queue, &disk);
+            })
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
         Ok(Self {
             writes: Mutex::new(Some(sender)),
             writer: Mutex::new(Some(thread)),
             readers: Mutex::new(readers),
             returned: Condvar::new(),
+            broken,
         })
     }
 
@@ -135,6 +144,11 @@ impl Db {
         read(lent.connection.as_ref().expect("lent until it is dropped"))
     }
 
+    /// Waits until nothing can be changed any more, if it ever comes to that.
+    pub(super) async fn broken(&self) {
+        self.broken.cancelled().await;
+    }
+
     /// Ends the writer after what is queued.
     pub(super) fn close(&self) {
         drop(lock(&self.writes).take());
@@ -158,6 +172,18 @@ pub(super) fn open_checked(path: &Path, disk: &Disk) -> std::result::Result<Db, 
         return Err(OpenError::Newer { path, found, known });
     }
     Db::open(path, disk).map_err(failed)
+}
+
+/// Says so if the thread that holds it panics.
+struct BrokenBy(CancellationToken);
+
+impl Drop for BrokenBy {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the database's thread panicked: nothing can be changed any more");
+            self.0.cancel();
+        }
+    }
 }
 
 /// A reader that goes back even if its user panics.
@@ -278,6 +304,13 @@ fn write_group(
 }
 
 fn gate(disk: &Disk) -> rusqlite::Result<()> {
-    let failed = |error: io::Error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
+    let failed = |error: io::Error| match rustix::io::Errno::from_io_error(&error) {
+        // As SQLite says it.
+        Some(rustix::io::Errno::NOSPC) => {
+            let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+            rusqlite::Error::SqliteFailure(full, None)
+        }
+        _ => rusqlite::Error::ToSqlConversionFailure(Box::new(error)),
+    };
     disk.gate(Call::Transaction).map_err(failed)
 }

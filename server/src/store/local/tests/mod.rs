@@ -1,5 +1,6 @@
 //! The local store: every property of a store, then its own.
 
+mod accounts;
 mod conformance;
 mod crash;
 mod disk;
@@ -13,6 +14,7 @@ mod regressions;
 mod scans;
 mod scenario;
 mod staged;
+mod workers;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -25,13 +25,17 @@ type Hook = Box<dyn FnMut() -> bool + Send>;
 
 /// Does something at a named step, on the thread that takes it; `false` ends the store there.
 #[derive(Default)]
-struct At {
+pub(super) struct At {
     hooks: Mutex<HashMap<&'static str, Hook>>,
 }
 
 impl At {
-    fn hook(&self, step: &'static str, hook: impl FnMut() -> bool + Send + 'static) {
+    pub(super) fn hook(&self, step: &'static str, hook: impl FnMut() -> bool + Send + 'static) {
         self.hooks.lock().unwrap().insert(step, Box::new(hook));
+    }
+
+    pub(super) fn clear(&self) {
+        self.hooks.lock().unwrap().clear();
     }
 }
 
@@ -45,7 +49,20 @@ impl Faults for At {
     }
 }
 
-async fn hooked() -> (Arc<At>, Local) {
+/// Lets one file of all be deleted by nobody.
+#[derive(Default)]
+pub(super) struct KeepsOne {
+    pub(super) armed: AtomicBool,
+}
+
+impl Faults for KeepsOne {
+    fn before(&self, call: Call) -> std::io::Result<()> {
+        let refuses = call == Call::Unlink && self.armed.swap(false, Ordering::SeqCst);
+        if refuses { Err(Errno::PERM.into()) } else { Ok(()) }
+    }
+}
+
+pub(super) async fn hooked() -> (Arc<At>, Local) {
     let at = Arc::new(At::default());
     let options = LocalOptions {
         durability: Durability::Relaxed,
@@ -182,7 +199,7 @@ async fn a_scan_repeats_and_the_third_time_holds_the_accounts_changes() {
     waits.await.unwrap();
     assert_eq!(anna.held().await, (8, 5, 0, 0));
     check_books(&local, &anna).await;
-    at.hooks.lock().unwrap().clear();
+    at.clear();
     check_staging(&mut local, &anna).await;
 }
 
@@ -286,7 +303,7 @@ async fn crash_at_every_step_of_a_scan() {
         let result = anna.store.scan(anna.id, Arc::default()).await;
         assert!(result.is_err(), "{step}");
         local.crash().await;
-        at.hooks.lock().unwrap().clear();
+        at.clear();
         local.open().await;
         let anna = again(&local, anna);
         let expected = if step == "scan settled" { (0, 0, 7, 1) } else { (5, 1, 2, 0) };
@@ -402,13 +419,13 @@ async fn a_scan_whose_caller_goes_ends() {
     begun.notified().await;
     scanning.abort();
     assert!(scanning.await.unwrap_err().is_cancelled());
-    at.hooks.lock().unwrap().clear();
+    at.clear();
     goes.notify_one();
     anna.mkdir("d").await.unwrap();
     anna.remove("d").await.unwrap();
     assert_eq!(anna.held().await, (1, 1, 0, 0));
     // The step's own hook came back after it was cleared.
-    at.hooks.lock().unwrap().clear();
+    at.clear();
     assert_eq!(scan(&anna).await.used, 4);
 }
 

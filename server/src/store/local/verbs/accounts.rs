@@ -6,10 +6,12 @@ use async_trait::async_trait;
 use sampan_protocol::Timestamp;
 use sampan_protocol::scram::Verifier;
 
-use crate::store::local::LocalStore;
+use crate::store::local::accounts::is_without_home;
 use crate::store::local::db::accounts;
+use crate::store::local::{LocalStore, acquire};
 use crate::store::{
     Account, AccountId, Accounts, EnrolledKey, HomeFound, NewAccount, QuotaLimits, Result,
+    StoreError,
 };
 
 #[async_trait]
@@ -61,12 +63,19 @@ impl Accounts for LocalStore {
     }
 
     async fn remove(&self, id: AccountId, purge: bool) -> Result<()> {
-        let (home, turn) = self.inner.turn(id).await?;
+        // Nothing of it is deleted or counted meanwhile.
+        let purging = acquire(&self.inner.purges.turn(id)).await?;
+        let turn = match self.inner.turn(id).await {
+            Ok((_, turn)) => Some(turn),
+            // Without its home nobody can change anything in it.
+            Err(StoreError::Disk { source, .. }) if is_without_home(&source) => None,
+            Err(error) => return Err(error),
+        };
         let inner = self.inner.clone();
         self.inner
             .job(move || {
-                let removed = inner.remove_account(&home, purge);
-                drop(turn);
+                let removed = inner.remove_account(id, purge);
+                drop((turn, purging));
                 removed
             })
             .await
