@@ -27,6 +27,11 @@
 //! `admin.sock`; [`control`] sets it, which voids the account's keys, and ends its sessions. Without
 //! a server the command claims the folder and does the same.
 //!
+//! **A count.** What hands change in a home is in no ledger until `sampand quota scan` counts it, or
+//! the store does by itself, having met something that it did not expect. Pages of names are counted
+//! beside all other work; if the account changed meanwhile, again, and the third time its changes
+//! wait. One transaction then corrects the ledger.
+//!
 //! **The end.** A signal begins the [`shutdown`]: listeners close, new requests are refused, running
 //! ones get ten seconds, every peer is told goodbye, the store is flushed and closed.
 //!

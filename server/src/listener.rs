@@ -53,12 +53,15 @@ pub fn bind(listen: &Listen) -> Result<Vec<TcpListener>, BindError> {
                 bind_one(*address, addresses.iter().any(beside))
             })
             .collect(),
-        Listen::Default => match bind_one(Listen::DUAL_STACK, false) {
-            Err(error) if is_without_ipv6(&error.source) => {
-                Ok(vec![bind_one(Listen::IPV4_ONLY, false)?])
-            }
-            bound => Ok(vec![bound?]),
-        },
+        Listen::Default => Ok(vec![bind_default(|address| bind_one(address, false))?]),
+    }
+}
+
+/// Both families on one socket, or IPv4 where there is no IPv6.
+fn bind_default<T>(bind: impl Fn(SocketAddr) -> Result<T, BindError>) -> Result<T, BindError> {
+    match bind(Listen::DUAL_STACK) {
+        Err(error) if is_without_ipv6(&error.source) => bind(Listen::IPV4_ONLY),
+        bound => bound,
     }
 }
 
@@ -213,6 +216,26 @@ mod tests {
         assert_eq!(places.all.available_permits(), 1);
         drop(first);
         assert!(places.take(places.permit().await, peer).is_some());
+    }
+
+    /// CONTRACT: one dual-stack socket, `0.0.0.0` where IPv6 is absent; another failure stays one.
+    #[test]
+    fn without_ipv6_the_default_is_ipv4() {
+        use rustix::io::Errno;
+
+        let binding = |errno: Option<Errno>| {
+            bind_default(|address| match errno {
+                Some(errno) if address.is_ipv6() => {
+                    Err(BindError { address, source: errno.into() })
+                }
+                _ => Ok(address.to_string()),
+            })
+        };
+        assert_eq!(binding(None).unwrap(), "[::]:7227");
+        for errno in [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL] {
+            assert_eq!(binding(Some(errno)).unwrap(), "0.0.0.0:7227");
+        }
+        assert!(binding(Some(Errno::ADDRINUSE)).unwrap_err().to_string().contains("[::]:7227"));
     }
 
     #[tokio::test]

@@ -471,6 +471,11 @@ fn root_acts_as_the_folders_owner() {
     }
     // The same through a server that runs as that user.
     let server = data.serve();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    for ids in ["Uid:", "Gid:"] {
+        let row = status.lines().find_map(|row| row.strip_prefix(ids)).unwrap();
+        assert!(row.split_whitespace().all(|id| id == NOBODY.to_string()), "{ids} {row}");
+    }
     let carl = ["user", "add", "carl", "--password-stdin"];
     assert_eq!(data.run_with(&carl, "secret\n").code, 0);
     assert_eq!(std::fs::metadata(data.path().join("homes/carl")).unwrap().uid(), NOBODY);

@@ -12,5 +12,7 @@ mod paths;
 mod peer;
 mod program;
 mod refusals;
+mod scale;
 mod scan;
+mod served;
 mod session;

@@ -11,7 +11,7 @@ use sampan_protocol::message::{
 };
 use sampan_protocol::scram::{ClientLogin, ClientProved, HelloHash, IterationLimits, derive};
 use sampan_protocol::transport::{
-    FrameReader, FrameWriter, Secured, Target, Trust, WriteError, connect,
+    Fingerprint, FrameReader, FrameWriter, Secured, Target, Trust, WriteError, connect,
 };
 use sampan_protocol::wire::{Envelope, Flags, decode_args, encode_args, encode_header};
 use sampan_protocol::{ChangeKey, ErrorCode, InstanceId, Refusal, RequestId};
@@ -65,8 +65,13 @@ impl Peer {
 
     /// The same through something in between.
     pub(crate) async fn connect_to(server: &TestServer, address: SocketAddr) -> Self {
+        Self::connect_at(address, server.fingerprint()).await
+    }
+
+    /// A connection to whoever has this key at this address.
+    pub(crate) async fn connect_at(address: SocketAddr, fingerprint: Fingerprint) -> Self {
         let target = Target { host: address.ip().to_string(), port: address.port() };
-        let trust = Trust::Key(server.fingerprint());
+        let trust = Trust::Key(fingerprint);
         let connected = connect(&target, &trust, PATIENCE).await.unwrap();
         let Secured { reader, mut writer, exporter, .. } = connected.secured;
         // The server's limits are what is tested.

@@ -1,10 +1,13 @@
 //! Runs the real binary, alone on a data folder of its own.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+use sampan_protocol::transport::Fingerprint;
 use tempfile::TempDir;
 
 /// Makes an account; the password comes from standard input.
@@ -52,8 +55,13 @@ impl Data {
 
     /// Starts `serve` and waits for its line.
     pub(crate) fn serve(&self) -> Serving {
+        self.serve_at("127.0.0.1:0")
+    }
+
+    /// The same at an address.
+    pub(crate) fn serve_at(&self, address: &str) -> Serving {
         let mut child = self
-            .command(&["serve", "--listen", "127.0.0.1:0"])
+            .command(&["serve", "--listen", address])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -72,6 +80,13 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
+    /// Where it listens, and what it pins, as its first line says.
+    pub(crate) fn announced(&self) -> (SocketAddr, Fingerprint) {
+        let words: Vec<&str> = self.line.split_whitespace().collect();
+        assert_eq!((words[0], words[1], words[3]), ("listening", "on", "fingerprint"));
+        (words[2].parse().unwrap(), words[4].parse().unwrap())
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -94,8 +109,13 @@ impl Drop for Serving {
     }
 }
 
+/// The program: the one that was built with the tests, unless another is to be measured.
+pub(crate) fn program() -> OsString {
+    std::env::var_os("SAMPAN_TEST_SAMPAND").unwrap_or_else(|| env!("CARGO_BIN_EXE_sampand").into())
+}
+
 pub(crate) fn sampand(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sampand"));
+    let mut command = Command::new(program());
     command.args(arguments);
     for variable in ["SAMPAND_DATA", "SAMPAND_CONFIG", "SAMPAND_LOG", "NOTIFY_SOCKET"] {
         command.env_remove(variable);

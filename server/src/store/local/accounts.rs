@@ -24,6 +24,7 @@ use super::failure::{if_there, while_doing};
 use super::home::Home;
 use super::intent::Intent;
 use super::staging;
+use super::step::Step;
 use super::walking::Walk;
 use crate::quota::Charge;
 use crate::store::{Account, AccountId, HomeFound, NewAccount, Result, Situation, StoreError};
@@ -126,7 +127,7 @@ impl Inner {
             let staged = self.db.write("removing an account", move |connection| {
                 accounts::begin_removal(connection, id, &fresh)
             })?;
-            self.step("removal written")?;
+            self.step(Step::RemovalWritten)?;
             self.finish_removal(&Removal { id, name: account.name, staged })?;
         } else {
             self.forget_account(id)?;
@@ -159,7 +160,7 @@ impl Inner {
             .flush_folder(staging)
             .and_then(|()| self.disk.flush_folder(homes))
             .map_err(&failed)?;
-        self.step("home taken")?;
+        self.step(Step::HomeTaken)?;
         self.forget_account(removal.id)?;
         self.sweep(removal.staged.clone());
         Ok(())
@@ -168,7 +169,7 @@ impl Inner {
     fn forget_account(&self, id: AccountId) -> Result<()> {
         self.db.write("removing an account", move |connection| accounts::remove(connection, id))?;
         self.homes.forget(id);
-        self.step("account removed")
+        self.step(Step::AccountRemoved)
     }
 
     /// Goes on with removals that were cut short. One that cannot be finished stays closed.

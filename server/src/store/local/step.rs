@@ -59,6 +59,12 @@ steps! {
     ScanCounted = "scan counted",
     /// The ledger says what was counted.
     ScanSettled = "scan settled",
+    /// An account is to be removed, which says so; it is there.
+    RemovalWritten = "removal written",
+    /// The home of a removed account is in staging.
+    HomeTaken = "home taken",
+    /// Its row is gone, what it staged is not.
+    AccountRemoved = "account removed",
     /// A member of a pack is in staging.
     PackMemberStaged = "pack member staged",
     /// All members are durable.

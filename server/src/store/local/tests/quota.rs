@@ -189,8 +189,8 @@ async fn a_taken_home_counts_its_holes() {
     std::os::unix::fs::symlink("d/holes", home.join("link")).unwrap();
     let mut new = new_account("bert", QuotaLimits::default());
     new.take_home = true;
-    let (bert, bytes, entries) = local.accounts().add(new).await.unwrap();
-    assert_eq!((bytes, entries), (1 << 40, 3));
+    let (bert, found) = local.accounts().add(new).await.unwrap();
+    assert_eq!((found.bytes, found.entries), (1 << 40, 3));
     let listed = local.store().stat(bert.id, &path("d/holes")).await.unwrap();
     assert_eq!(listed.size, 1 << 40);
 }

@@ -316,8 +316,8 @@ async fn a_tree_deeper_than_a_path_can_say_is_counted_and_removed() {
     let mut new =
         crate::store::conformance::new_account("anna", crate::store::QuotaLimits::default());
     new.take_home = true;
-    let (anna, bytes, entries) = local.accounts().add(new).await.unwrap();
-    assert_eq!((bytes, entries), (SECRET.len() as u64, 101));
+    let (anna, found) = local.accounts().add(new).await.unwrap();
+    assert_eq!((found.bytes, found.entries), (SECRET.len() as u64, 101));
     let anna = User::of(&local, anna.id);
     let said = vec![name.as_str(); 20].join("/");
     assert_eq!(anna.names(&said).await, [name.as_str()]);
