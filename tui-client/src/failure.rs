@@ -92,6 +92,8 @@ pub enum Situation {
 
     /// No such file or folder.
     NotFound(Side),
+    /// A pattern stands for nothing on the server.
+    NoMatch,
     /// The target exists.
     Exists(Side),
     /// A file is in the way of a folder, or a folder of a file.

@@ -118,6 +118,7 @@ mod tests {
             S::Declined,
             S::ProtocolBroken(Some(text())),
             S::ProtocolBroken(None),
+            S::NoMatch,
             S::AboveHome,
             S::HomeItself,
             S::InvalidTarget,

@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use sampan_protocol::Escaped;
+
 use super::output::complain;
 use crate::account::PasswordRefused;
 use crate::config::ConfigError;
@@ -44,6 +46,8 @@ pub(super) enum CliError {
     PasswordsDiffer,
     #[error("a password is needed and there is no terminal to ask on: use --password-stdin")]
     NoTerminal,
+    #[error("there is no command `{}`; `sampand --help` lists them", Escaped(.0.as_bytes()))]
+    NoSuchCommand(String),
     #[error("cannot read the password: {0}")]
     PasswordUnreadable(io::Error),
     #[error("interrupted")]
@@ -65,7 +69,10 @@ impl CliError {
             | Self::PasswordUnreadable(source)
             | Self::Bind(BindError { source, .. })
             | Self::Start(StartError::Open(OpenError::Folder { source, .. })) => code_of_io(source),
-            Self::Config(_) | Self::Password(_) | Self::PasswordsDiffer => WRONG_USAGE,
+            Self::Config(_)
+            | Self::Password(_)
+            | Self::PasswordsDiffer
+            | Self::NoSuchCommand(_) => WRONG_USAGE,
             Self::State(error) | Self::Start(StartError::State(error)) => code_of_state(error),
             Self::Start(
                 StartError::Store(error) | StartError::Open(OpenError::Recovery(error)),

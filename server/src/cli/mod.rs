@@ -7,6 +7,7 @@ mod admin;
 mod descriptors;
 mod exit;
 mod fingerprint;
+mod manual;
 mod notify;
 mod output;
 mod password;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use sampan_protocol::size::{SizeError, parse_limit};
 
 use self::exit::CliError;
@@ -84,6 +86,22 @@ enum Command {
     /// Prints the line that a person compares on first contact
     #[command(after_help = "Example:\n  sampand fingerprint")]
     Fingerprint,
+    /// Prints what makes a shell complete these commands
+    #[command(after_help = "Example:\n  sampand completions bash \
+                            > /etc/bash_completion.d/sampand")]
+    Completions {
+        /// Which shell
+        #[arg(value_name = "SHELL", value_enum)]
+        shell: Shell,
+    },
+    /// Prints the manual page, in roff
+    #[command(after_help = "Examples:\n  sampand man | man -l -\n  sampand man user add \
+                            > sampand-user-add.1")]
+    Man {
+        /// The page of this command instead of the program's
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+    },
 }
 
 /// An account's name, as an argument.
@@ -116,6 +134,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn perform(arguments: Arguments) -> Result<ExitCode, CliError> {
     let Arguments { place: PlaceArguments { data, config }, command } = arguments;
+    match &command {
+        Command::Completions { shell } => return manual::completions(*shell),
+        Command::Man { command } => return manual::man(command),
+        _ => {}
+    }
     let mut overrides = Overrides { config, data, ..Overrides::default() };
     if let Command::Serve { listen, log } = &command {
         overrides.listen.clone_from(listen);
@@ -133,6 +156,8 @@ fn perform(arguments: Arguments) -> Result<ExitCode, CliError> {
             Command::Quota(command) => quota::run(command, &settings).await,
             Command::Status { json } => status::run(json, &settings).await,
             Command::Fingerprint => fingerprint::run(&settings),
+            Command::Completions { shell } => manual::completions(shell),
+            Command::Man { command } => manual::man(&command),
         }
     });
     // A thread that still waits for a person's answer is not waited for.

@@ -8,6 +8,7 @@ mod files;
 mod harness;
 mod hostile;
 mod login;
+mod manual;
 mod paths;
 mod peer;
 mod program;

@@ -8,6 +8,7 @@
 
 mod carry;
 mod time;
+mod view;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use sampan_protocol::transport::Fingerprint;
 pub(super) use self::carry::{Get, Put, TransferOptions};
 pub(super) use self::time::Patience;
 use self::time::{parse_patience, parse_timeout};
+pub(super) use self::view::{Cat, Completions, Df, Du, Ls, Man, Sum};
 
 /// Carries files between your machine and your server, from a terminal.
 ///
@@ -83,6 +85,19 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  sampan mv ada@files.example.org:inbox/a.txt \
                             ada@files.example.org:work/")]
     Mv(Mv),
+    /// Print files, verified, to standard output
+    #[command(after_help = "Example:\n  sampan cat ada@files.example.org:log.txt | tail")]
+    Cat(Cat),
+    /// Add up what folders hold, as the quota counts it
+    ///
+    /// Each line is a folder with all that is in it: bytes, the number of files and folders, itself
+    /// included, and the path. Links and devices count as files of no bytes. For the home it is what
+    /// `df` calls used.
+    #[command(
+        after_help = "Examples:\n  sampan du ada@files.example.org:inbox\n  sampan du -s -g \
+                            'ada@files.example.org:*'"
+    )]
+    Du(Du),
     /// Show quota and use
     #[command(after_help = "Example:\n  sampan df ada@files.example.org")]
     Df(Df),
@@ -102,6 +117,13 @@ pub(super) enum Command {
     /// Forget a server's stored identity
     #[command(after_help = "Example:\n  sampan forget files.example.org:7227")]
     Forget(Forget),
+    /// Print what makes a shell complete these commands
+    #[command(after_help = "Example:\n  sampan completions bash \
+                            > ~/.local/share/bash-completion/completions/sampan")]
+    Completions(Completions),
+    /// Print the manual page, in roff
+    #[command(after_help = "Examples:\n  sampan man | man -l -\n  sampan man put > sampan-put.1")]
+    Man(Man),
     /// Try it: a private server with sample files, and the screen on it
     #[cfg(feature = "demo")]
     #[command(after_help = "Example:\n  sampan demo --keep /tmp/sampan-demo")]
@@ -151,32 +173,6 @@ impl LinkOptions {
     }
 }
 
-/// `ls`.
-#[derive(Args, Debug)]
-pub(super) struct Ls {
-    /// Also mode, size and time
-    #[arg(short)]
-    pub(super) long: bool,
-    /// Also names that begin with a dot
-    #[arg(short)]
-    pub(super) all: bool,
-    /// As it arrives, not sorted: the usual way where the output is no terminal
-    #[arg(short = 'U')]
-    pub(super) unsorted: bool,
-    /// End names with NUL and never escape them
-    #[arg(short = '0', conflicts_with = "json")]
-    pub(super) nul: bool,
-    /// One JSON object a line
-    #[arg(long)]
-    pub(super) json: bool,
-    /// Folders or files
-    #[arg(required = true, value_name = "PLACE")]
-    pub(super) places: Vec<OsString>,
-    /// How to connect.
-    #[command(flatten)]
-    pub(super) link: LinkOptions,
-}
-
 /// `mkdir`.
 #[derive(Args, Debug)]
 pub(super) struct Mkdir {
@@ -200,6 +196,9 @@ pub(super) struct Rm {
     /// A missing name is no error
     #[arg(short)]
     pub(super) force: bool,
+    /// Expand * ? and [] to the names on the server
+    #[arg(short)]
+    pub(super) globs: bool,
     /// What goes
     #[arg(required = true, value_name = "PLACE")]
     pub(super) places: Vec<OsString>,
@@ -214,35 +213,13 @@ pub(super) struct Mv {
     /// Replace a file that is at the target
     #[arg(long)]
     pub(super) overwrite: bool,
+    /// Expand * ? and [] in what moves to the names on the server
+    #[arg(short)]
+    pub(super) globs: bool,
     /// What moves; then its new name, or the folder it goes into
     // One list: clap takes no option between the words of two.
     #[arg(required = true, value_name = "PLACE… TARGET", num_args = 1..)]
     pub(super) operands: Vec<OsString>,
-    /// How to connect.
-    #[command(flatten)]
-    pub(super) link: LinkOptions,
-}
-
-/// `df`.
-#[derive(Args, Debug)]
-pub(super) struct Df {
-    /// One JSON object
-    #[arg(long)]
-    pub(super) json: bool,
-    /// Whose quota
-    #[arg(value_name = "PLACE")]
-    pub(super) place: OsString,
-    /// How to connect.
-    #[command(flatten)]
-    pub(super) link: LinkOptions,
-}
-
-/// `sum`.
-#[derive(Args, Debug)]
-pub(super) struct Sum {
-    /// Files
-    #[arg(required = true, value_name = "PLACE")]
-    pub(super) places: Vec<OsString>,
     /// How to connect.
     #[command(flatten)]
     pub(super) link: LinkOptions,

@@ -63,6 +63,7 @@ impl Code {
                 Self::Mixed
             }
             S::NotFound(_)
+            | S::NoMatch
             | S::NotAFolder(_)
             | S::IsALink(_)
             | S::NotAFile(_)
@@ -150,6 +151,7 @@ mod tests {
             (S::Declined, 5),
             (S::NotFound(local), 7),
             (S::NotFound(remote), 7),
+            (S::NoMatch, 7),
             (S::PermissionDenied(remote), 7),
             (S::IsALink(remote), 7),
             (S::NameNotStorable(remote), 7),

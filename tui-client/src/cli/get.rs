@@ -25,6 +25,7 @@ pub(super) async fn run(get: Get) -> Result<Code, Stop> {
         account: places.account.clone(),
         route: Route::Download { sources: remote_sources(places), target: local_target(target)? },
         options: Options { flush: !get.no_flush, ..Options::default() },
+        globs: get.globs,
     };
     carry::run(errand, &get.transfer, &get.link).await
 }

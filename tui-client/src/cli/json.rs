@@ -111,6 +111,11 @@ pub(super) fn quota(quota: &QuotaAnswer) -> Line {
         .with("files_in_flight", quota.reserved_entries)
 }
 
+/// What a folder holds, itself included.
+pub(super) fn sum(path: &RemotePath, bytes: u64, files: u64) -> Line {
+    Line::default().with_bytes("path", &path.to_bytes()).with("size", bytes).with("files", files)
+}
+
 /// An unfinished upload.
 pub(super) fn upload(upload: &Unfinished) -> Line {
     Line::default()

@@ -6,15 +6,15 @@
 //! Invariant: a name is escaped on a terminal and only there.
 
 use jiff::tz::TimeZone;
-use sampan_protocol::{Entry, Name, RemotePath};
+use sampan_protocol::{Entry, EntryKind, Name, RemotePath};
 
 use super::args::Ls;
 use super::exit::Code;
+use super::expand::{Operand, operands};
 use super::operands::Places;
 use super::output::Output;
 use super::report::Report;
 use super::{Stop, json, row, session};
-use crate::address::Place;
 use crate::catalogue::cli as text;
 use crate::failure::{Failure, Side, Situation};
 use crate::remote::{ListStep, Remote};
@@ -24,9 +24,11 @@ pub(super) async fn run(ls: Ls) -> Result<Code, Stop> {
     let Places { account, places } = Places::read(&ls.places, ls.link.port)?;
     let remote = session::connect(&account, &ls.link).await?;
     let mut report = Report::new(Some(&account), Side::Remote);
+    let (places, failures) = operands(&remote, places, ls.globs).await;
+    report.failures(&failures);
     let mut printer = Printer::new(&ls, places.len() > 1);
-    for (place, path) in &places {
-        match printer.place(&remote, place, path).await {
+    for place in &places {
+        match printer.place(&remote, place).await {
             Ok(()) => {}
             Err(Stop::Failed(failure, _)) => report.failure(&failure),
             Err(other) => return Err(other),
@@ -55,22 +57,26 @@ impl<'a> Printer<'a> {
         Self { ls, output, zone: TimeZone::system(), sorts, several, separates: false }
     }
 
-    async fn place(
-        &mut self,
-        remote: &Remote,
-        place: &Place,
-        path: &RemotePath,
-    ) -> Result<(), Stop> {
-        match self.folder(remote, path).await {
-            Err(Stop::Failed(failure, _)) if may_be_no_folder(&failure) && !place.is_folder() => {
-                let Some(name) = path.name() else { return Err((*failure).into()) };
-                let attributes = remote.stat(path).await?;
-                let entry = Entry { name: name.clone(), attributes };
-                let columns = row::SIZE_COLUMNS;
-                self.entry(&entry, path.parent().as_ref(), columns)
-            }
-            other => other,
-        }
+    async fn place(&mut self, remote: &Remote, operand: &Operand) -> Result<(), Stop> {
+        let Operand { place, path, attributes } = operand;
+        // What a pattern found is known already.
+        let found = attributes.clone().filter(|found| found.kind != EntryKind::Folder);
+        let attributes = match found {
+            Some(found) => found,
+            None => match self.folder(remote, path).await {
+                Err(Stop::Failed(failure, _)) if may_be_no_folder(&failure) => {
+                    if place.is_folder() {
+                        return Err((*failure).into());
+                    }
+                    remote.stat(path).await?
+                }
+                other => return other,
+            },
+        };
+        // Only the home has no name, and it is a folder.
+        let Some(name) = path.name() else { return Ok(()) };
+        let entry = Entry { name: name.clone(), attributes };
+        self.entry(&entry, path.parent().as_ref(), row::SIZE_COLUMNS)
     }
 
     async fn folder(&mut self, remote: &Remote, path: &RemotePath) -> Result<(), Stop> {
@@ -154,10 +160,10 @@ impl<'a> Printer<'a> {
             return self.output.write(b"\n");
         }
         if let Some(folder) = folder.filter(|folder| self.several && !folder.is_home()) {
-            self.output.write(&folder.to_bytes())?;
+            self.output.foreign(&folder.to_bytes())?;
             self.output.write(b"/")?;
         }
-        self.output.write(entry.name.as_bytes())?;
+        self.output.foreign(entry.name.as_bytes())?;
         self.output.write(b"\0")
     }
 }

@@ -10,12 +10,17 @@
 mod args;
 mod ask;
 mod carry;
+mod cat;
+mod completions;
 #[cfg(all(feature = "demo", target_os = "linux"))]
 mod demo;
 mod df;
+mod du;
 mod exit;
+mod expand;
 mod forget;
 mod get;
+mod glob;
 mod interrupt;
 mod json;
 mod leftovers;
@@ -204,12 +209,16 @@ async fn dispatch(arguments: Arguments, leftovers: &Leftovers) -> Result<Code, S
         Command::Mkdir(mkdir) => mkdir::run(mkdir).await,
         Command::Rm(rm) => rm::run(rm).await,
         Command::Mv(mv) => mv::run(mv).await,
+        Command::Cat(cat) => cat::run(cat).await,
+        Command::Du(du) => du::run(du).await,
         Command::Df(df) => df::run(df).await,
         Command::Sum(sum) => sum::run(sum).await,
         Command::Uploads(uploads) => uploads::run(uploads).await,
         Command::Login(login) => login::log_in(login).await,
         Command::Logout(logout) => login::log_out(logout).await,
         Command::Forget(forget) => forget::run(&forget),
+        Command::Completions(shell) => completions::completions(&shell),
+        Command::Man(page) => completions::man(&page),
         #[cfg(debug_assertions)]
         Command::FailOnScreen => screen::run_and_fail(&arguments.link).await,
         #[cfg(all(feature = "demo", target_os = "linux"))]

@@ -5,6 +5,7 @@ use sampan_protocol::{EntryKind, RemotePath};
 
 use super::args::Mv;
 use super::exit::Code;
+use super::expand::operands;
 use super::operands::Places;
 use super::report::Report;
 use super::{Stop, session};
@@ -26,8 +27,15 @@ pub(super) async fn run(mv: Mv) -> Result<Code, Stop> {
     let remote = session::connect(&account, &mv.link).await?;
     let mut report = Report::new(Some(&account), Side::Remote);
     let if_target = if mv.overwrite { Precondition::Any } else { Precondition::Absent };
-    let into = is_folder(&remote, &target, &to, places.len()).await?;
-    for (_, from) in &places {
+    let (sources, failures) = operands(&remote, places, mv.globs).await;
+    report.failures(&failures);
+    if sources.is_empty() {
+        remote.close().await;
+        return Ok(report.code());
+    }
+    let into = is_folder(&remote, &target, &to, sources.len()).await?;
+    for source in &sources {
+        let from = &source.path;
         let to = match (into, from.name()) {
             (true, Some(name)) => to.join(&name).map_err(|_| {
                 Failure::new(Situation::NameNotStorable(Side::Remote), remote.show(from))

@@ -24,6 +24,7 @@ pub(super) async fn run(put: Put) -> Result<Code, Stop> {
         account,
         route: Route::Upload { sources, target: remote_target(&place, path) },
         options: Options { links: put.links.into(), ..Options::default() },
+        globs: false,
     };
     carry::run(errand, &put.transfer, &put.link).await
 }

@@ -29,6 +29,13 @@ impl Report {
         tell(&self.count(failure));
     }
 
+    /// Counts failures, and tells each.
+    pub(super) fn failures(&mut self, failures: &[Failure]) {
+        for failure in failures {
+            self.failure(failure);
+        }
+    }
+
     /// Counts a failure, and tells it with another remedy than the usual one.
     pub(super) fn failure_but(&mut self, failure: &Failure, next: Option<String>) {
         self.count(failure);

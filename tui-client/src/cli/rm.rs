@@ -4,6 +4,7 @@
 
 use super::args::Rm;
 use super::exit::Code;
+use super::expand::operands;
 use super::operands::Places;
 use super::report::Report;
 use super::{Stop, session};
@@ -18,8 +19,12 @@ pub(super) async fn run(rm: Rm) -> Result<Code, Stop> {
     }
     let remote = session::connect(&account, &rm.link).await?;
     let mut report = Report::new(Some(&account), Side::Remote);
-    for (_, path) in &places {
-        match remote.remove(path, rm.recursive, None).await {
+    let (doomed, failures) = operands(&remote, places, rm.globs).await;
+    for failure in failures.iter().filter(|failure| !(rm.force && is_missing(failure))) {
+        report.failure(failure);
+    }
+    for operand in &doomed {
+        match remote.remove(&operand.path, rm.recursive, None).await {
             Ok(_) => {}
             Err(failure) if rm.force && is_missing(&failure) => {}
             Err(failure) => report.failure(&failure),
@@ -31,5 +36,8 @@ pub(super) async fn run(rm: Rm) -> Result<Code, Stop> {
 
 /// A name below what is no folder is missing too.
 fn is_missing(failure: &Failure) -> bool {
-    matches!(failure.situation, Situation::NotFound(_) | Situation::NotAFolder(_))
+    matches!(
+        failure.situation,
+        Situation::NotFound(_) | Situation::NotAFolder(_) | Situation::NoMatch
+    )
 }

@@ -2,6 +2,7 @@
 
 use super::args::Sum;
 use super::exit::Code;
+use super::expand::operands;
 use super::operands::Places;
 use super::output::Output;
 use super::report::Report;
@@ -13,11 +14,13 @@ pub(super) async fn run(sum: Sum) -> Result<Code, Stop> {
     let Places { account, places } = Places::read(&sum.places, sum.link.port)?;
     let remote = session::connect(&account, &sum.link).await?;
     let mut report = Report::new(Some(&account), Side::Remote);
+    let (files, failures) = operands(&remote, places, sum.globs).await;
+    report.failures(&failures);
     let mut output = Output::standard();
-    for (_, path) in &places {
-        match remote.sum(path).await {
+    for file in &files {
+        match remote.sum(&file.path).await {
             Ok(answer) => {
-                let (escaped, name) = written(&path.to_bytes());
+                let (escaped, name) = written(&file.path.to_bytes());
                 output.write(if escaped { b"\\" } else { b"" })?;
                 output.write(format!("{}  ", answer.root).as_bytes())?;
                 output.foreign(&name)?;

@@ -26,5 +26,6 @@ pub use command::{
     Batch, BatchId, Command, Direction, ItemId, Links, OnConflict, Options, Resolution, Route,
     Source, Target,
 };
+pub use download::Content;
 pub use engine::{Engine, Settings, Started};
 pub use event::{Event, Outcome, Phase, SkipReason, Summary, Totals, Transfer};

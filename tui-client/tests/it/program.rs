@@ -86,6 +86,13 @@ impl Ended {
         }
     }
 
+    /// Ended with `code` and printed nothing; whatever it said.
+    #[track_caller]
+    pub(crate) fn code_is(&self, code: i32) {
+        assert_eq!((self.code, &*self.out), (code, &b""[..]), "{self:?}");
+        assert!(!self.err.is_empty());
+    }
+
     /// Ended well and said nothing on the side.
     #[track_caller]
     pub(crate) fn succeeded(&self) -> &str {

@@ -113,6 +113,17 @@ pub fn unreadable_names(names: u64) -> String {
     }
 }
 
+/// `cat` of a folder.
+pub fn get_carries_folders() -> String {
+    "`sampan get` carries folders".to_owned()
+}
+
+/// `man` of what is no command.
+pub fn no_such_command(name: &str) -> String {
+    let name = Escaped(name.as_bytes());
+    format!("there is no command `{name}`; `sampan --help` lists them")
+}
+
 /// `mkdir` on a folder that is there.
 pub fn parents_take_it() -> String {
     "with -p a folder that is there is no error".to_owned()

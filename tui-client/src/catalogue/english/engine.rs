@@ -56,6 +56,7 @@ pub fn what_happened(situation: &Situation) -> String {
         S::Declined => "stopped, as you answered no",
         S::NotFound(Side::Local) => "no such file or folder",
         S::NotFound(Side::Remote) => "no such file or folder on the server",
+        S::NoMatch => "nothing on the server matches this pattern",
         S::Exists(_) => "it exists already",
         S::KindDiffers(_) => "a file and a folder would take each other's place",
         S::NotEmpty(_) => "the folder is not empty",
@@ -111,8 +112,10 @@ pub fn what_happened(situation: &Situation) -> String {
     fixed.to_owned()
 }
 
-fn last_name(subject: &str) -> &str {
-    subject.rsplit('/').next().unwrap_or(subject)
+/// The path of a place as it is shown: the host before it may hold brackets.
+fn path_of(subject: &str) -> &str {
+    let place = subject.split_once("://").map_or(subject, |(_, place)| place);
+    place.split_once('/').map_or("", |(_, path)| path)
 }
 
 /// What to do next, if there is something. `place` is `USER@HOST`, ready to be typed.
@@ -163,10 +166,10 @@ pub fn what_next(situation: &Situation, subject: &str, place: &str) -> Option<St
             "choose another name; `put` and `get` take --on-conflict, `mv` takes --overwrite"
         }
         S::AboveHome => "leave out a `..`",
-        // In a name: the host of a place may hold brackets.
-        S::NotFound(Side::Remote) if last_name(subject).contains(['*', '?', '[']) => {
-            "* ? and [ are taken as they stand; name each file"
+        S::NotFound(Side::Remote) if path_of(subject).contains(['*', '?', '[']) => {
+            "* ? and [ are taken as they stand unless -g is given"
         }
+        S::NoMatch => "check its spelling; a name that begins with a dot needs one that does",
         S::PermissionDenied(Side::Local) => "check the permissions of it and of its folder",
         S::PermissionDenied(Side::Remote) => {
             "ask the administrator: the server's own user may not do it"

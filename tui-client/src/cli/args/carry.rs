@@ -32,6 +32,9 @@ pub(in crate::cli) struct Get {
     /// Files and folders on the server, then where to here; one place alone comes into `.`
     #[arg(required = true, value_name = "PLACE… [LOCAL]", num_args = 1..)]
     pub(in crate::cli) operands: Vec<OsString>,
+    /// Expand * ? and [] to the names on the server
+    #[arg(short)]
+    pub(in crate::cli) globs: bool,
     /// Do not wait until the files are safe on this machine's disk
     #[arg(long)]
     pub(in crate::cli) no_flush: bool,

@@ -19,15 +19,17 @@ use self::watch::{Face, Watch};
 use super::args::{LinkOptions, TransferOptions};
 use super::ask::Terminal;
 use super::exit::Code;
+use super::expand::expand;
 use super::output::Output;
 use super::report::Report;
 use super::{Stop, route, session};
 use crate::address::Account;
 use crate::catalogue::cli as text;
 use crate::failure::{Failure, Side, Situation};
+use crate::remote::Remote;
 use crate::state::{Journal, JournalKey, JournalScope, State};
 use crate::transfer::{
-    Batch, BatchId, Command, Engine, OnConflict, Options, Route, Settings, Started,
+    Batch, BatchId, Command, Engine, OnConflict, Options, Route, Settings, Source, Started,
 };
 
 /// The only batch of a command.
@@ -40,6 +42,8 @@ pub(super) struct Errand {
     pub(super) route: Route,
     /// What only one of both commands can say; the rest is set from the common options.
     pub(super) options: Options,
+    /// Sources in the home are patterns.
+    pub(super) globs: bool,
 }
 
 /// Carries it.
@@ -48,7 +52,7 @@ pub(super) async fn run(
     how: &TransferOptions,
     link: &LinkOptions,
 ) -> Result<Code, Stop> {
-    let Errand { verb, account, route, options } = errand;
+    let Errand { verb, account, route, options, globs } = errand;
     let terminal = Terminal::open();
     let options = Options {
         on_conflict: on_conflict(how, terminal.is_some())?,
@@ -70,6 +74,14 @@ pub(super) async fn run(
     };
     let report = Report::new(Some(&account), source);
     let mut watch = Watch::new(face, Output::standard(), report, terminal);
+    // The journal knows the command as it was written: a repeat is the same one, also if the
+    // patterns stand for more or less by then.
+    let route = if globs { expanded(&remote, route, &mut watch).await? } else { Some(route) };
+    let Some(route) = route else {
+        journal.remove()?;
+        remote.close().await;
+        return Ok(watch.report.code());
+    };
     let settings = Settings { connections: how.connections.map(usize::from), limit: how.limit };
     let Started { engine, mut events, .. } = Engine::start(remote.clone(), journal, settings);
     engine.send(Command::Submit(BATCH, Batch { route, options })).await?;
@@ -81,6 +93,20 @@ pub(super) async fn run(
     }
     remote.close().await;
     Ok(watch.report.code())
+}
+
+/// The route with what its patterns stand for; `None` if that is nothing.
+async fn expanded(remote: &Remote, route: Route, watch: &mut Watch) -> Result<Option<Route>, Stop> {
+    let Route::Download { sources, target } = route else { return Ok(Some(route)) };
+    let mut found = Vec::new();
+    for Source { path, contents } in sources {
+        let (matches, failures) = expand(remote, &path, contents).await;
+        for failure in failures {
+            watch.refused(&path, failure)?;
+        }
+        found.extend(matches.into_iter().map(|found| Source { path: found.path, contents }));
+    }
+    Ok((!found.is_empty()).then_some(Route::Download { sources: found, target }))
 }
 
 fn on_conflict(how: &TransferOptions, is_terminal: bool) -> Result<OnConflict, Stop> {

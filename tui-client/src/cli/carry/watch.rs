@@ -9,6 +9,7 @@ use std::io;
 use std::pin::Pin;
 use std::time::Instant;
 
+use sampan_protocol::RemotePath;
 use tokio::sync::{mpsc, watch};
 
 use super::bars::Bars;
@@ -22,7 +23,7 @@ use crate::cli::report::{Report, tell};
 use crate::failure::{Failure, Situation};
 use crate::place::Location;
 use crate::remote::LinkState;
-use crate::transfer::{Command, Event, ItemId, Outcome, Resolution, SkipReason, Summary};
+use crate::transfer::{BatchId, Command, Event, ItemId, Outcome, Resolution, SkipReason, Summary};
 
 /// How a batch is told.
 pub(super) enum Face {
@@ -168,6 +169,17 @@ impl Watch {
             self.say(message, asks);
         }
         Ok(())
+    }
+
+    /// A source that was given up before the engine heard of it.
+    pub(super) fn refused(&mut self, from: &RemotePath, failure: Failure) -> Result<(), Stop> {
+        let (item, at) = (ItemId(0), Location::Remote(from.clone()));
+        let (to, outcome) = (at.clone(), Outcome::Failed(failure));
+        let source = None;
+        self.take(
+            &Event::Finished { batch: BatchId(0), item, from: at, to, source, outcome },
+            false,
+        )
     }
 
     fn would_carry(&mut self, from: &Location, to: &Location) -> Result<(), Stop> {

@@ -29,7 +29,7 @@ use crate::transfer::job::{Context, Control, joined};
 /// Blocks in one request: what a connection's loss can cost, and what memory is asked for.
 const REQUEST_BLOCKS: u64 = 8;
 /// Pieces of a block as the server cuts them; more only wait.
-const PIECES: usize = 4;
+pub(super) const PIECES: usize = 4;
 /// Blocks that may be on their way to the disk beside the one that arrives.
 const WRITING: usize = 3;
 /// How often a block may arrive damaged.
@@ -256,7 +256,8 @@ impl Receiving<'_> {
                 continue;
             }
             self.control.gauge.add_moved(body.len() as u64);
-            let Some(whole) = block.take(self.blocks, run, piece, body)? else { continue };
+            let whole = block.take(self.blocks, run, piece, body).map_err(Broken::Call)?;
+            let Some(whole) = whole else { continue };
             while writing.len() >= WRITING {
                 self.note(writing.next().await)?;
             }
@@ -314,26 +315,26 @@ enum Broken {
     Local(Failure),
 }
 
-fn malformed(text: &str) -> Broken {
-    Broken::Call(CallError::Malformed(text.to_owned()))
+fn malformed(text: &str) -> CallError {
+    CallError::Malformed(text.to_owned())
 }
 
 /// A block whose pieces come.
-struct Arriving {
+pub(super) struct Arriving {
     block: u64,
     pieces: Vec<Bytes>,
     seen: u64,
 }
 
-struct WholeBlock {
-    block: u64,
-    pieces: Vec<Bytes>,
+pub(super) struct WholeBlock {
+    pub(super) block: u64,
+    pub(super) pieces: Vec<Bytes>,
     /// As the server read it.
-    hash: BlockHash,
+    pub(super) hash: BlockHash,
 }
 
 impl Arriving {
-    fn new(block: u64) -> Self {
+    pub(super) fn new(block: u64) -> Self {
         Self { block, pieces: Vec::new(), seen: 0 }
     }
 
@@ -346,13 +347,13 @@ impl Arriving {
     }
 
     /// Takes the next piece; gives the block when it is whole.
-    fn take(
+    pub(super) fn take(
         &mut self,
         blocks: Blocks,
         run: &Range<u64>,
         piece: ReadPiece,
         body: Bytes,
-    ) -> Result<Option<WholeBlock>, Broken> {
+    ) -> Result<Option<WholeBlock>, CallError> {
         let length = blocks.length_of(BlockIndex(self.block)).unwrap_or_default();
         let fits = piece.block == self.block
             && run.contains(&piece.block)

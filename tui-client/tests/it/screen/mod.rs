@@ -12,7 +12,7 @@ mod marking;
 mod names;
 mod restoring;
 mod sampand;
-mod sluice;
+pub(crate) mod sluice;
 mod tmux;
 
 use std::fs;

@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex};
 const CHUNK: usize = 16 << 10;
 
 /// Passes bytes on both ways; those to the server as far as they may.
-pub(super) struct Sluice {
-    pub(super) port: u16,
+pub(crate) struct Sluice {
+    pub(crate) port: u16,
     gate: Arc<Gate>,
 }
 
@@ -32,7 +32,7 @@ struct Inner {
 
 impl Sluice {
     /// Leads to a port of this machine. Everything passes until [`Self::hold_after`].
-    pub(super) fn to(server: u16) -> Self {
+    pub(crate) fn to(server: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let gate = Arc::new(Gate::default());
@@ -51,17 +51,17 @@ impl Sluice {
     }
 
     /// Lets so many more bytes through.
-    pub(super) fn hold_after(&self, bytes: usize) {
+    pub(crate) fn hold_after(&self, bytes: usize) {
         self.gate.change(|inner| inner.left = Some(bytes));
     }
 
     /// Lets everything through.
-    pub(super) fn open(&self) {
+    pub(crate) fn open(&self) {
         self.gate.change(|inner| inner.left = None);
     }
 
     /// Ends every connection that there is.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.gate.change(|inner| {
             inner.cuts += 1;
             for link in inner.links.drain(..) {
