@@ -19,6 +19,7 @@ use crate::failure::{Failure, Situation};
 use crate::local::Source;
 use crate::remote::{Answers, CallError, Session};
 use crate::step::{self, Step};
+use crate::transfer::event::Phase;
 use crate::transfer::job::{Context, Control, blocking};
 
 /// Blocks that are read and hashed ahead of the connection.
@@ -160,10 +161,14 @@ impl Sending<'_> {
                     let Some(read) = read else { break };
                     let read = read?;
                     if self.rows.note_ours(read.block, read.hash) {
-                        // Staged by an earlier run, and the same.
+                        // Staged by an earlier run, and the same. Nothing moves meanwhile.
+                        if unanswered.is_empty() {
+                            self.control.gauge.phase(Phase::Verifying);
+                        }
                         continue;
                     }
                     self.control.gate().await;
+                    self.control.gauge.phase(Phase::Running);
                     unanswered.push(self.settle(self.send(session, read).await?));
                 }
             }

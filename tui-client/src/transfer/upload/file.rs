@@ -195,7 +195,6 @@ impl Upload<'_> {
         })?;
         let Some(session) = session else { return Ok(()) };
         while let Some(stripe) = sending.rows.take_stripe() {
-            self.control.gauge.phase(Phase::Running);
             sending.stripe(&session, stripe).await?;
         }
         Ok(())

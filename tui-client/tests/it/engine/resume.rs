@@ -260,3 +260,34 @@ async fn what_is_cancelled_holds_neither_quota_nor_disk() {
     assert_eq!(fs::read_dir(&target).unwrap().count(), 0);
     assert!(!rig.home().join("file").exists());
 }
+
+/// While what an earlier run sent is read and compared, nothing moves: that is told, so that nobody
+/// takes it for a link that stalls.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_upload_says_that_it_verifies() {
+    let rig = Rig::start().await;
+    let file = rig.local("source").join("file");
+    // Long enough to be compared that several ticks see it.
+    fs::File::create(&file).unwrap().set_len(320 << 20).unwrap();
+    let route = || up(&file, false, "", true);
+    let remote = rig.remote().await;
+    let settings = Settings::default();
+    let mut run = Run::with(remote, rig.journal("again"), settings, route(), Options::default());
+    run.until_moved(256 * MIB).await;
+    run.stop().await;
+
+    let remote = rig.remote().await;
+    let mut run = Run::begin(remote, rig.journal("again"), route(), Options::default());
+    let mut resumed = 0;
+    let told = loop {
+        match run.next().await {
+            Event::Started { transfer, .. } => resumed = transfer.resumed,
+            Event::Phase { phase, .. } => break Some(phase),
+            Event::Progress { bytes, .. } if bytes > resumed => break None,
+            Event::Summary { .. } => break None,
+            _ => {}
+        }
+    };
+    run.stop().await;
+    assert_eq!(told, Some(sampan_client::transfer::Phase::Verifying));
+}
