@@ -24,19 +24,27 @@ pub(super) use self::view::{Cat, Completions, Df, Du, Ls, Man, Sum};
 
 /// Carries files between your machine and your server, from a terminal.
 ///
-/// Without a command it opens the screen: `sampan` asks where to connect, `sampan PLACE` connects,
-/// `sampan DIR` begins with that folder on the left.
-///
-/// A PLACE is USER@HOST:PATH or sampan://USER@HOST[:PORT]/PATH; without a path it is the home.
+/// Without a command it opens the screen. A PLACE is USER@HOST:PATH or
+/// sampan://USER@HOST[:PORT]/PATH; without a path it is the home.
 #[derive(Debug, Parser)]
 #[command(
     name = "sampan",
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Example:\n  sampan ada@files.example.org\n\nExit codes: 0 done, 1 several \
-                  reasons or a target exists, 2 wrong usage, 3 no connection, 4 login refused, 5 \
-                  the server is not who it was, 6 over quota or out of space, 7 no such file or \
-                  not allowed, 130 interrupted."
+    override_usage = "sampan [OPTIONS]           the screen, which asks where to connect\n       \
+                      sampan [OPTIONS] PLACE     the screen, connected\n       \
+                      sampan [OPTIONS] DIR       the screen, with that folder on the left\n       \
+                      sampan COMMAND [OPTIONS] OPERAND…",
+    after_help = "Example:\n  sampan ada@files.example.org\n\nExit codes:\n  \
+                  0    done\n  \
+                  1    failed for several reasons, or a target exists\n  \
+                  2    wrong usage\n  \
+                  3    no connection\n  \
+                  4    login refused, or a password needed and nobody to ask\n  \
+                  5    the server is not who it was, or unknown and nobody to ask\n  \
+                  6    over quota or out of space\n  \
+                  7    no such file, or not allowed\n  \
+                  130  stopped by a signal"
 )]
 pub(super) struct Arguments {
     /// What to do.
@@ -62,9 +70,12 @@ pub(super) enum Command {
     /// missing. Permission bits and times are kept; on the server the owner can always read and
     /// write, and set-id and sticky bits are dropped. Links, sockets, FIFOs and devices are named and
     /// left out, which is no failure.
-    #[command(after_help = "Example:\n  sampan put report.pdf photos \
+    #[command(
+        override_usage = "sampan put [OPTIONS] LOCAL… PLACE",
+        after_help = "Example:\n  sampan put report.pdf photos \
                             ada@files.example.org:inbox/\n\nRepeating an interrupted command \
-                            finishes it.")]
+                            finishes it."
+    )]
     Put(Put),
     /// Carry files and folders from the server
     ///
@@ -72,8 +83,11 @@ pub(super) enum Command {
     /// missing; a trailing / says that it is a folder. Until a file is whole it is called
     /// `.sampan-….part`; what an interrupted run left is taken up by the same command, and may be
     /// deleted if nobody repeats it.
-    #[command(after_help = "Example:\n  sampan get ada@files.example.org:inbox/photos \
-                            .\n\nRepeating an interrupted command finishes it.")]
+    #[command(
+        override_usage = "sampan get [OPTIONS] PLACE… [LOCAL]",
+        after_help = "Example:\n  sampan get ada@files.example.org:inbox/photos \
+                            .\n\nRepeating an interrupted command finishes it."
+    )]
     Get(Get),
     /// Make folders
     #[command(after_help = "Example:\n  sampan mkdir -p ada@files.example.org:work/2026/autumn")]
@@ -82,8 +96,11 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  sampan rm -r ada@files.example.org:inbox/old")]
     Rm(Rm),
     /// Move or rename inside a home
-    #[command(after_help = "Example:\n  sampan mv ada@files.example.org:inbox/a.txt \
-                            ada@files.example.org:work/")]
+    #[command(
+        override_usage = "sampan mv [OPTIONS] PLACE… PLACE",
+        after_help = "Example:\n  sampan mv ada@files.example.org:inbox/a.txt \
+                      ada@files.example.org:work/"
+    )]
     Mv(Mv),
     /// Print files, verified, to standard output
     #[command(after_help = "Example:\n  sampan cat ada@files.example.org:log.txt | tail")]
@@ -105,8 +122,12 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  sampan sum ada@files.example.org:inbox/disk.img")]
     Sum(Sum),
     /// List unfinished uploads, which hold quota, or give some up
-    #[command(after_help = "Examples:\n  sampan uploads ada@files.example.org\n  sampan uploads \
-                            --abort 17 ada@files.example.org")]
+    #[command(
+        override_usage = "sampan uploads [OPTIONS] PLACE\n       sampan uploads --abort \
+                          [OPTIONS] ID… PLACE",
+        after_help = "Examples:\n  sampan uploads ada@files.example.org\n  sampan uploads \
+                      --abort 17 ada@files.example.org"
+    )]
     Uploads(Uploads),
     /// Enrol a key, so that later runs need no password
     #[command(after_help = "Example:\n  sampan login ada@files.example.org")]

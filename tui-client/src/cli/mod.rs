@@ -45,6 +45,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::error::{ContextKind, ErrorKind};
 
 use self::args::{Arguments, Command};
 use self::exit::Code;
@@ -121,6 +122,10 @@ impl Stop {
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
+        Err(told) if is_out_of_order(&told) => {
+            tell(&text::command_comes_first());
+            return Code::Usage.into();
+        }
         Err(told) => {
             // Help and wrong usage alike; a reader that has gone wanted neither.
             let _told = told.print();
@@ -140,6 +145,12 @@ pub fn main() -> ExitCode {
     runtime.shutdown_timeout(END_WITHIN);
     drop(leftovers);
     code.into()
+}
+
+/// Something stood before a command's name, so that the name was taken for a place.
+fn is_out_of_order(error: &clap::Error) -> bool {
+    error.kind() == ErrorKind::ArgumentConflict
+        && error.get(ContextKind::InvalidSubcommand).is_some()
 }
 
 async fn run(arguments: Arguments, leftovers: &Leftovers) -> Code {

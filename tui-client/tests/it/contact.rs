@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use sampan_protocol::testing::identity;
 use sampan_protocol::transport::{Acceptor, ServerIdentity};
 
-use crate::program::Program;
+use crate::program::{Ended, Program};
 
 /// Shakes hands with whoever comes, says nothing more, and counts.
 pub(crate) struct Handshakes {
@@ -91,6 +91,39 @@ fn wrong_usage_ends_with_2() {
         let ended = program.run(arguments);
         assert!(!ended.succeeded().is_empty());
     }
+}
+
+#[test]
+fn what_stands_before_a_command_ends_with_2_and_a_message_of_its_own() {
+    let program = Program::new();
+    for arguments in [
+        &["-P", "7300", "ls", "ada@localhost"][..],
+        &["--accept-new", "put", "a", "ada@localhost:"],
+        &["ada@localhost", "ls"],
+        &["ada@localhost", "bob@localhost"],
+    ] {
+        program.run(arguments).failed(2, &["a command's name comes first", "`sampan ls -P 7300"]);
+    }
+}
+
+/// In 80 columns no line of help is longer.
+#[test]
+fn help_fits_80_columns() {
+    let program = Program::new();
+    let commands = program.run(["--help"]);
+    let commands = commands.succeeded().split("Commands:\n").nth(1).unwrap().lines();
+    let commands = commands.map_while(|line| line.split_whitespace().next());
+    let mut seen = 0;
+    for command in commands.filter(|command| *command != "help").chain([""]) {
+        let words = [command, "--help"];
+        let mut help = program.command(words.iter().filter(|word| !word.is_empty()));
+        let help = Ended::of(help.env("COLUMNS", "80").output().unwrap());
+        for line in help.succeeded().lines() {
+            assert!(line.chars().count() <= 80, "{command}: {line}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 15, "the commands were not found");
 }
 
 #[test]
@@ -181,7 +214,7 @@ fn a_changed_server_ends_with_5_and_the_way_out_is_named() {
         let arguments = ["ls", &server.place()];
         let mut command = program.command(arguments.iter().chain(more));
         command.env("SAMPAN_PASSWORD", "secret");
-        let ended = crate::program::Ended::of(command.output().unwrap());
+        let ended = Ended::of(command.output().unwrap());
         let seen = identity().fingerprint().to_string();
         ended.failed(5, &[&stored, &forget, &seen, &other.to_string()]);
     }
@@ -205,7 +238,7 @@ fn a_given_fingerprint_alone_decides() {
 
     let run = |fingerprint: &str| {
         let mut command = program.command(["ls", "--fingerprint", fingerprint, &server.place()]);
-        crate::program::Ended::of(command.env("SAMPAN_PASSWORD", "secret").output().unwrap())
+        Ended::of(command.env("SAMPAN_PASSWORD", "secret").output().unwrap())
     };
     run(&wrong).failed(5, &[&wrong, &right, "--fingerprint"]);
     assert!(!run(&wrong).err.contains("sampan forget"), "there is nothing to forget");

@@ -41,6 +41,13 @@ pub fn no_place_for_options() -> String {
         .to_owned()
 }
 
+/// Options or operands before the name of a command.
+pub fn command_comes_first() -> String {
+    "a command's name comes first, its options and operands behind it, as in `sampan ls -P 7300 \
+     USER@HOST`; without a command there is at most one PLACE or DIR"
+        .to_owned()
+}
+
 /// One operand where there must be two.
 pub fn no_target() -> String {
     "the last operand is where to, and nothing stands before it; see --help".to_owned()
