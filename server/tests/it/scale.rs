@@ -29,8 +29,9 @@ const MOST_GROWTH_KIB: u64 = 16 << 10;
 const IN_ONE_FOLDER: u64 = 100_000;
 const UPLOADS: u16 = 1000;
 
+#[allow(clippy::print_stderr, reason = "its figures are what it is run for")]
 fn say(what: &str, value: impl std::fmt::Display) {
-    writeln!(std::io::stderr(), "scale: {what}: {value}").unwrap();
+    eprintln!("scale: {what}: {value}");
 }
 
 fn seconds(since: Instant) -> String {

@@ -120,7 +120,9 @@ impl Inner {
             }
             open.extend(folders.into_iter().map(Sweeping::of));
             if !open.is_empty() && !go_on() {
-                open.into_iter().for_each(|left| self.sweep_later(left.name));
+                for left in open {
+                    self.sweep_later(left.name);
+                }
                 return Ok(());
             }
         }

@@ -1,6 +1,6 @@
 //! Homes that are counted anew: what hands changed, what changes meanwhile, what is cut short.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -142,7 +142,7 @@ async fn folders_that_keep_the_server_out_are_named() {
     let counted = tokio::task::spawn_blocking(move || {
         let home = inner.open_home(anna.id).unwrap();
         let folder = home.folder(&inner.disk, &[], super::super::disk::Open::Folder).unwrap();
-        let mut walk = super::super::walking::Walk::new(folder, Default::default());
+        let mut walk = super::super::walking::Walk::new(folder, HashSet::default());
         assert!(inner.walk_on(&mut walk).unwrap());
         faults.arm(true);
         while inner.walk_on(&mut walk).unwrap() {}
