@@ -34,11 +34,12 @@ error_codes! {
     LIMIT_EXCEEDED = 3,
     /// The operation needs a login.
     LOGIN_REQUIRED = 4,
-    /// Name, password or key are wrong, or the account is closed: never said which.
+    /// Name, password or key are wrong, or the account is closed: never said which. With
+    /// `retry_after_ms`: too many tries failed, and this one was not looked at.
     LOGIN_REFUSED = 5,
     /// No common protocol version.
     VERSION_UNSUPPORTED = 6,
-    /// Too many connections or tries; `retry_after_ms` says when.
+    /// Too many connections; `retry_after_ms` says when.
     BUSY = 7,
     /// The server is closing; connect again.
     CLOSING = 8,

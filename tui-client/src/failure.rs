@@ -58,6 +58,8 @@ pub enum Situation {
     },
     /// Name or password are wrong, or the account is closed.
     LoginRefused,
+    /// Too many tries failed; for so long not even the right password helps.
+    TooManyTries(Duration),
     /// This machine's key is not, or no longer, enrolled.
     KeyRefused,
     /// The password holds characters that none can hold.

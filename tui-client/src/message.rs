@@ -109,6 +109,7 @@ mod tests {
             S::Busy { message: text(), retry_after: None },
             S::Busy { message: text(), retry_after: Some(Duration::from_millis(1500)) },
             S::LoginRefused,
+            S::TooManyTries(Duration::from_millis(1500)),
             S::KeyRefused,
             S::PasswordUnusable,
             S::PasswordNeeded,

@@ -8,6 +8,7 @@
 mod journal;
 mod keys;
 mod known_servers;
+mod sweep;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

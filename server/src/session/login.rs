@@ -359,7 +359,8 @@ fn refusal_of(error: &LoginFailed) -> Option<Refusal> {
             refusal(ErrorCode::LOGIN_REFUSED, "name, password or key are wrong")
         }
         LoginFailed::Throttled { wait_ms, .. } => {
-            let mut refusal = Refusal::new(ErrorCode::BUSY, "too many failed tries");
+            // The login is refused, not the connection: a script tells the two apart.
+            let mut refusal = Refusal::new(ErrorCode::LOGIN_REFUSED, "too many failed tries");
             refusal.retry_after_ms = Some(*wait_ms);
             Some(refusal)
         }

@@ -45,9 +45,11 @@ impl Code {
             | S::LinkLost
             | S::OtherVersion(_)
             | S::Busy { .. } => Self::NoConnection,
-            S::LoginRefused | S::KeyRefused | S::PasswordUnusable | S::PasswordNeeded => {
-                Self::LoginRefused
-            }
+            S::LoginRefused
+            | S::TooManyTries(_)
+            | S::KeyRefused
+            | S::PasswordUnusable
+            | S::PasswordNeeded => Self::LoginRefused,
             S::ServerUnproven
             | S::IdentityChanged { .. }
             | S::FingerprintDiffers { .. }
@@ -141,6 +143,7 @@ mod tests {
             (S::OtherVersion(text()), 3),
             (S::Busy { message: text(), retry_after: None }, 3),
             (S::LoginRefused, 4),
+            (S::TooManyTries(Duration::from_secs(2)), 4),
             (S::KeyRefused, 4),
             (S::PasswordUnusable, 4),
             (S::PasswordNeeded, 4),

@@ -9,6 +9,7 @@ use crate::address::Account;
 use crate::catalogue::cli as text;
 use crate::failure::{Failure, Side};
 use crate::message::Message;
+use crate::place::Location;
 
 /// Counts and tells failures.
 #[derive(Debug)]
@@ -47,6 +48,14 @@ impl Report {
     pub(super) fn count(&mut self, failure: &Failure) -> String {
         self.tally.add(self.code_of(failure));
         Message::of(failure, self.account.as_ref()).to_string()
+    }
+
+    /// A place as messages name it: ready to be typed.
+    pub(super) fn show(&self, place: &Location) -> String {
+        match (place, &self.account) {
+            (Location::Remote(path), Some(account)) => account.show(path),
+            _ => place.to_string(),
+        }
     }
 
     /// What a failure alone would end with.

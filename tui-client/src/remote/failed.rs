@@ -62,7 +62,10 @@ pub fn refused(refusal: &Refusal) -> Situation {
             message: escaped_text(&refusal.message),
             retry_after: refusal.retry_after_ms.map(Duration::from_millis),
         },
-        C::LOGIN_REFUSED => Situation::LoginRefused,
+        C::LOGIN_REFUSED => match refusal.retry_after_ms {
+            Some(wait) => Situation::TooManyTries(Duration::from_millis(wait)),
+            None => Situation::LoginRefused,
+        },
         C::NOT_FOUND => Situation::NotFound(side),
         C::EXISTS => Situation::Exists(side),
         C::NOT_A_FOLDER => Situation::NotAFolder(side),
@@ -121,6 +124,7 @@ pub(super) fn may_pass(situation: &Situation) -> bool {
         | Situation::LinkLost
         | Situation::SecureChannel(_)
         | Situation::NotSampan
+        | Situation::TooManyTries(_)
         | Situation::Busy { .. } => true,
         Situation::Refused { code, .. } => {
             matches!(*code, ErrorCode::CLOSING | ErrorCode::INTERNAL)

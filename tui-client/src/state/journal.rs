@@ -95,6 +95,8 @@ struct OnDisk {
 }
 
 const MAGIC: &str = "sampan journal 1 process ";
+/// How the names of journals end.
+pub(super) const JOURNAL: &str = "journal";
 const HEADER_BYTES: usize = MAGIC.len() + 10 + " seed ".len() + 64 + 1;
 const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 const BEGUN: u8 = b'+';
@@ -112,7 +114,7 @@ impl Journal {
         process: u32,
     ) -> Result<Self, Failure> {
         let folder = state.journals();
-        let path = folder.join(format!("{}.journal", key.name));
+        let path = folder.join(format!("{}.{JOURNAL}", key.name));
         let failed = |error: io::Error| own_file(&path, &error);
         make_private_folder(&folder).map_err(failed)?;
         let mut file = loop {
@@ -259,7 +261,8 @@ impl TransferKeys {
     }
 }
 
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+/// Whether `file` is what lies at `path` now.
+pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let ours = file.metadata()?;
     match fs::metadata(path) {
         Ok(there) => Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino())),
@@ -297,6 +300,12 @@ fn read_header(content: &[u8]) -> Option<(u32, [u8; 32])> {
         *byte = u8::from_str_radix(digits.get(2 * index..2 * index + 2)?, 16).ok()?;
     }
     Some((process.parse().ok()?, seed))
+}
+
+/// Whether a journal of this content keeps no batch that is not finished. One that this program
+/// cannot read may keep some.
+pub(super) fn keeps_nothing(content: &[u8]) -> bool {
+    content.is_empty() || (read_header(content).is_some() && replay(content).0.is_empty())
 }
 
 /// The open batches, and how many bytes of the file are whole records.

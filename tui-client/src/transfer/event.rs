@@ -1,8 +1,9 @@
 //! What the engine tells.
 //!
 //! Order, for each item: `Started`, then any `Progress` and `Phase`, then one `Finished`. Items that
-//! need no work (`Unchanged`, `Skipped`, failed in planning) have `Finished` alone. A batch ends with
-//! one `Summary`, after every item of it.
+//! need no work (`Unchanged`, `Skipped`, failed in planning) have `Finished` alone, and so have
+//! folders, which are done with once their contents are. A batch ends with one `Summary`, after every
+//! item of it.
 
 use sampan_protocol::{Attributes, Root};
 

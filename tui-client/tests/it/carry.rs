@@ -305,3 +305,64 @@ fn on_a_terminal_there_are_bars_and_a_question_about_a_conflict() {
         assert_eq!(fs::read(ada.home().join(name)).unwrap(), b"first");
     }
 }
+
+/// What begins ends under the same id; folders, which are done with once their contents are, have one
+/// line only.
+#[test]
+fn ids_pair_the_lines_of_each_transfer() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    let here = TempDir::new().unwrap();
+    fs::create_dir_all(here.path().join("tree/empty")).unwrap();
+    fs::create_dir_all(here.path().join("alone")).unwrap();
+    fs::write(here.path().join("tree/a"), b"a").unwrap();
+    fs::write(here.path().join("tree/big"), vec![1; 3 << 20]).unwrap();
+    let there = ada.place("there/");
+    for ended in [
+        put(&ada, here.path(), &["--json", "tree", &there]),
+        put(&ada, here.path(), &["--json", "alone", &there]),
+        get(&ada, here.path(), &["--json", &ada.place("there"), "back/"]),
+    ] {
+        ended.succeeded();
+        let events = events(&ended);
+        let ids = |kind| of_kind(&events, kind).into_iter().map(|e| e["id"].as_u64().unwrap());
+        let started: Vec<_> = ids("start").collect();
+        for id in &started {
+            assert!(ids("done").any(|done| done == *id), "{id} began and never ended: {events:#?}");
+        }
+        for done in of_kind(&events, "done") {
+            let is_file = done["blake3"].is_string();
+            let began = started.contains(&done["id"].as_u64().unwrap());
+            assert_eq!(began, is_file, "{done}");
+        }
+    }
+}
+
+/// What is refused before a byte of it moved began all the same: it was counted as something to carry.
+#[test]
+fn what_fails_before_it_moves_is_told_as_begun() {
+    let server = TestServer::start();
+    let limits = QuotaLimits { bytes: Some(1_000_000), entries: None };
+    let ada = server.limited_user("ada", limits);
+    let here = TempDir::new().unwrap();
+    fs::write(here.path().join("big"), vec![7; 1_500_000]).unwrap();
+    let ended = put(&ada, here.path(), &["--json", "big", &ada.place("")]);
+    let events = events(&ended);
+    let (start, fail) = (of_kind(&events, "start"), of_kind(&events, "fail"));
+    assert_eq!((start.len(), fail.len()), (1, 1), "{events:#?}");
+    assert_eq!(start[0]["id"], fail[0]["id"]);
+}
+
+#[test]
+fn a_link_on_the_server_that_is_left_out_is_named_with_its_place() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    fs::create_dir(ada.home().join("docs")).unwrap();
+    symlink("nowhere", ada.home().join("docs/lnk")).unwrap();
+    let here = TempDir::new().unwrap();
+    let ended = get(&ada, here.path(), &[&ada.place("docs")]);
+    let lnk = ada.place("docs/lnk");
+    let expected =
+        format!("sampan: {lnk}: left out: a symbolic link, which the server does not follow\n");
+    assert_eq!((ended.code, ended.err), (0, expected));
+}

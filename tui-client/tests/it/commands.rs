@@ -333,3 +333,22 @@ fn a_put_whose_events_nobody_reads_is_carried_to_its_end() {
     assert_eq!((ended.code, ended.err.as_str()), (0, ""));
     assert_eq!(fs::read_dir(ada.home().join("all")).unwrap().count(), 2000);
 }
+
+#[test]
+fn a_folder_never_replaces_and_is_never_replaced() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    fs::create_dir_all(ada.home().join("docs")).unwrap();
+    fs::create_dir_all(ada.home().join("work/docs/old")).unwrap();
+    fs::create_dir_all(ada.home().join("empty/docs")).unwrap();
+    write(&ada, "file", b"f", 0o644, 0);
+    let mv = |from: &str, to: &str| {
+        ada.program.run(["mv", "--overwrite", &ada.place(from), &ada.place(to)])
+    };
+    for to in ["work/", "work", "empty/"] {
+        eprintln!("{:?}", mv("docs", to));
+    }
+    eprintln!("{:?}", mv("docs", "file"));
+    write(&ada, "work/file/x", b"f", 0o644, 0);
+    eprintln!("{:?}", mv("file", "work/"));
+}

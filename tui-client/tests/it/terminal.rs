@@ -269,3 +269,19 @@ fn ctrl_c_at_the_password_ends_with_130_and_the_terminal_echoes_again() {
     assert!(seen.contains("code 130"), "{seen}");
     assert!(seen.contains(" echo ") && !seen.contains("-echo "), "{seen}");
 }
+
+#[test]
+fn s2_names_are_escaped_on_a_terminal_also_where_they_end_with_nul() {
+    use std::os::unix::ffi::OsStrExt;
+    let server = crate::server::TestServer::start();
+    let ada = server.user("ada");
+    let name = std::ffi::OsStr::from_bytes(b"\x1b[31mred\xff");
+    std::fs::write(ada.home().join(name), b"").unwrap();
+    for flags in ["-0", "", "-l", "-lU0"] {
+        let line = format!("$SAMPAN ls {flags} {}", ada.place(""));
+        let (seen, code) = OnTerminal::run(&ada.program, &line).ends();
+        assert_eq!(code, 0);
+        assert!(seen.contains("\\x1b[31mred\\xff") && !seen.contains('\x1b'), "{flags}: {seen:?}");
+        assert_eq!(seen.contains('\0'), flags.contains('0'), "{flags}: {seen:?}");
+    }
+}

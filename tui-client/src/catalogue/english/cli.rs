@@ -11,6 +11,7 @@ use sampan_protocol::message::{QuotaAnswer, Unfinished};
 use sampan_protocol::{ByteSize, Escaped, UploadId};
 
 use crate::address::{Account, Server};
+use crate::failure::Side;
 use crate::place::Location;
 use crate::remote::LinkState;
 use crate::transfer::{Phase, SkipReason, Summary};
@@ -268,10 +269,10 @@ pub fn skip_word(reason: SkipReason) -> &'static str {
     }
 }
 
-/// Something that was left out.
-pub fn left_out(from: &Location, reason: SkipReason) -> String {
+/// Something on one side that was left out.
+pub fn left_out(from: &str, side: Side, reason: SkipReason) -> String {
     let why = match reason {
-        SkipReason::Link if matches!(from, Location::Local(_)) => {
+        SkipReason::Link if side == Side::Local => {
             "a symbolic link; `put --links follow` carries what it points to"
         }
         SkipReason::Link => "a symbolic link, which the server does not follow",

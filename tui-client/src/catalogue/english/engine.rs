@@ -36,6 +36,7 @@ pub fn what_happened(situation: &Situation) -> String {
         S::LoginRefused => {
             "the login was refused: name or password are wrong, or the account is closed"
         }
+        S::TooManyTries(_) => "the login was refused: too many tries failed",
         S::PasswordNeeded => "a password is needed, and there is no terminal to ask on",
         S::ServerUnproven => "the server did not prove that it knows this account",
         S::IdentityChanged { pinned, seen, stored } => {
@@ -135,7 +136,7 @@ pub fn what_next(situation: &Situation, subject: &str, place: &str) -> Option<St
         S::ProtocolBroken(_) | S::OtherVersion(_) => {
             "bring the older of the two programs up to date"
         }
-        S::Busy { retry_after: Some(wait), .. } => {
+        S::Busy { retry_after: Some(wait), .. } | S::TooManyTries(wait) => {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             return Some(format!("try again in {seconds} s"));
         }

@@ -40,7 +40,7 @@ impl Bars {
     /// On standard error, nothing drawn yet.
     pub(super) fn new() -> Self {
         let all = MultiProgress::with_draw_target(target());
-        let whole = all.add(ProgressBar::new(0).with_style(style(WHOLE)));
+        let whole = all.add(ProgressBar::no_length().with_style(style(WHOLE)));
         whole.set_prefix(fit(&text::whole(0)));
         Self { all, whole, parts: HashMap::new(), gauges: Gauges::default() }
     }
@@ -70,8 +70,11 @@ impl Bars {
             Event::GroupFinished { item } => self.end(*item),
             Event::Planned { .. } | Event::Conflict { .. } | Event::Summary { .. } => {}
         }
-        self.whole.set_length(self.gauges.total());
-        self.whole.set_position(self.gauges.done());
+        let (length, position) = self.gauges.whole();
+        if let Some(length) = length {
+            self.whole.set_length(length);
+        }
+        self.whole.set_position(position);
         self.whole.set_prefix(fit(&text::whole(self.gauges.files())));
     }
 
@@ -86,7 +89,7 @@ impl Bars {
         self.parts.insert(item, bar);
         if transfer.resumed > 0 {
             // What was there already says nothing about the rate.
-            self.whole.set_position(self.gauges.done());
+            self.whole.set_position(self.gauges.whole().1);
             self.whole.reset_eta();
         }
     }

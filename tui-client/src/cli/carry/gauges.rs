@@ -7,12 +7,15 @@
 
 use std::collections::HashMap;
 
+use sampan_protocol::EntryKind;
+
 use crate::transfer::{Event, ItemId, Outcome, Transfer};
 
 /// The whole and its parts, in bytes.
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
     planned: u64,
+    is_planned: bool,
     excluded: u64,
     finished: u64,
     active: HashMap<ItemId, Part>,
@@ -30,7 +33,9 @@ impl Gauges {
     /// Takes an event in.
     pub(super) fn take(&mut self, event: &Event) {
         match event {
-            Event::Planned { totals, .. } => self.planned = totals.bytes,
+            Event::Planned { totals, complete, .. } => {
+                (self.planned, self.is_planned) = (totals.bytes, *complete);
+            }
             Event::Started { item, transfer, .. } => {
                 let Transfer { bytes, resumed, files, .. } = *transfer;
                 let part = Part { bytes, across: resumed, is_group: files > 1 };
@@ -42,7 +47,8 @@ impl Gauges {
                 }
             }
             Event::Finished { item, source, outcome, .. } => {
-                let size = source.as_ref().map_or(0, |source| source.size);
+                let file = source.as_ref().filter(|source| source.kind == EntryKind::File);
+                let size = file.map_or(0, |file| file.size);
                 self.finish(*item, size, outcome);
             }
             Event::GroupFinished { item } => {
@@ -90,6 +96,16 @@ impl Gauges {
         self.planned.saturating_sub(self.excluded)
     }
 
+    /// Length and position of the bar for the whole. It has no length before there is anything, and
+    /// is not full before everything was found.
+    pub(super) fn whole(&self) -> (Option<u64>, u64) {
+        match (self.is_planned, self.total()) {
+            (true, total) => (Some(total), self.done()),
+            (false, 0) => (None, 0),
+            (false, total) => (Some(total), self.done().min(total - total.div_ceil(100))),
+        }
+    }
+
     /// Files and folders that are across.
     pub(super) fn files(&self) -> u64 {
         self.files
@@ -98,7 +114,7 @@ impl Gauges {
 
 #[cfg(test)]
 mod tests {
-    use sampan_protocol::{Attributes, EntryKind, Mode, Timestamp, Version};
+    use sampan_protocol::{Attributes, Mode, Timestamp, Version};
 
     use super::*;
     use crate::failure::{Failure, Side, Situation};
@@ -174,6 +190,25 @@ mod tests {
             assert_eq!((gauges.done(), gauges.total()), expected, "{event:?}");
         }
         assert_eq!(gauges.files(), 3);
+    }
+
+    #[test]
+    fn the_whole_is_not_full_before_all_is_planned() {
+        let mut gauges = Gauges::default();
+        assert_eq!(gauges.whole(), (None, 0));
+        gauges.take(&planned(1000));
+        gauges.take(&started(1, 1, 1000, 0));
+        gauges.take(&finished(1, 1000, done()));
+        assert_eq!(gauges.whole(), (Some(1000), 990));
+        for (bytes, expected) in [(1001, 1000), (1000, 1000)] {
+            let totals = Totals { files: 2, folders: 0, bytes };
+            gauges.take(&Event::Planned { batch: BATCH, totals, complete: true });
+            assert_eq!(gauges.whole(), (Some(bytes), expected));
+        }
+        let mut nothing = Gauges::default();
+        let totals = Totals { files: 1, folders: 0, bytes: 0 };
+        nothing.take(&Event::Planned { batch: BATCH, totals, complete: true });
+        assert_eq!(nothing.whole(), (Some(0), 0));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! `plan start progress done skip unchanged fail summary`; paths of the home are relative to it, local
 //! ones absolute. `id` pairs the lines of one transfer; the members of a group of small files carry
-//! the group's.
+//! the group's. Folders have one line only, once their contents are there.
 //!
 //! Invariant: progress comes at most four times a second for each transfer; every other event once.
 

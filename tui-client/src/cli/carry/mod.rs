@@ -10,6 +10,7 @@ mod question;
 mod watch;
 
 use std::io::{self, IsTerminal};
+use std::time::SystemTime;
 
 use rand::RngExt;
 
@@ -131,7 +132,9 @@ fn journal(
     }
     let scope = JournalScope::Command { verb, operands: route::operands(route) };
     let key = JournalKey::new(account, &scope);
-    let opened = Journal::open(&State::from_environment()?, &key, seed, std::process::id());
+    let state = State::from_environment()?;
+    state.sweep_journals(SystemTime::now());
+    let opened = Journal::open(&state, &key, seed, std::process::id());
     let mut journal = opened.map_err(|failure| match failure.situation {
         // A number is no subject; the command is.
         Situation::AlreadyRunning { .. } => {

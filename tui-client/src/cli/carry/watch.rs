@@ -194,7 +194,8 @@ impl Watch {
         let is_told = matches!(self.face, Face::Plain | Face::Bars(_));
         let is_news = matches!(reason, SkipReason::Link | SkipReason::NotAFile);
         if is_told && is_news {
-            self.say(text::left_out(from, reason), asks);
+            let from = (self.report.show(from), from.side());
+            self.say(text::left_out(&from.0, from.1, reason), asks);
         }
     }
 

@@ -1,6 +1,8 @@
 //! A job that runs, and what was told of it.
 //!
-//! Invariant: of an item that is told of, `Started` comes first, and only once it moves.
+//! Invariant: of a file or group that is told of, `Started` comes first: once it moves, or right
+//! before it ends without having moved. Folders that are made by themselves are not told of before
+//! they are done with.
 
 use std::sync::Arc;
 
@@ -38,7 +40,7 @@ impl Running {
             work: work.clone(),
             is_group: matches!(work, Work::Pack(_)),
             bytes: transfer.bytes,
-            transfer: Some(transfer),
+            transfer: (transfer.files > 0).then_some(transfer),
             told_bytes: 0,
             told_phase: Phase::Running,
         }
@@ -47,11 +49,7 @@ impl Running {
     /// What changed since it was told.
     fn events(&mut self, item: ItemId) -> Vec<Event> {
         let Some(resumed) = self.gauge.resumed() else { return Vec::new() };
-        let mut events = Vec::new();
-        if let Some(transfer) = self.transfer.take() {
-            let transfer = Transfer { resumed, ..transfer };
-            events.push(Event::Started { batch: self.batch, item, transfer });
-        }
+        let mut events: Vec<_> = self.started(item, resumed).into_iter().collect();
         let bytes = self.gauge.acknowledged().min(self.bytes);
         if bytes != self.told_bytes {
             self.told_bytes = bytes;
@@ -65,9 +63,17 @@ impl Running {
         events
     }
 
-    /// The same at its end: what was so quick that no tick saw it is told now.
+    fn started(&mut self, item: ItemId, resumed: u64) -> Option<Event> {
+        let transfer = self.transfer.take()?;
+        let transfer = Transfer { resumed, ..transfer };
+        Some(Event::Started { batch: self.batch, item, transfer })
+    }
+
+    /// The same at its end: what was so quick that no tick saw it is told now, and what never moved
+    /// too, for it was counted as something that will.
     pub(super) fn last_events(&mut self, item: ItemId) -> Vec<Event> {
         let mut events = self.events(item);
+        events.extend(self.started(item, 0));
         events.retain(|event| !matches!(event, Event::Phase { .. }));
         events
     }
