@@ -1,29 +1,91 @@
-//! SIGINT and SIGTERM: the end of a command that keeps what was done.
+//! SIGINT, SIGTERM and SIGHUP: the end of a command that keeps what was done.
+//!
+//! A thread of its own hears them, with tasks of its own, so that they are heard also while the
+//! command's thread waits for whoever reads its output.
+//!
+//! ```text
+//! first ─▶ the command is told ─▶ ends in order
+//!                └─ does not hear it: ended for it
+//! second ─▶ the command is told ─▶ ends at once, or is ended
+//! ```
 //!
 //! Invariant: signals are heard from the moment [`Interrupt::listen`] returned; the second one ends
 //! the program at once.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-/// Hears the signals that end a program.
-#[derive(Debug)]
+use super::exit::Code;
+
+/// A command that does not hear a signal for so long waits for a reader that does not read.
+const DEAF_AFTER: Duration = Duration::from_secs(1);
+
+/// Tells a command of the signals that end a program.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Interrupt {
-    signals: [Signal; 3],
+    first: CancellationToken,
+    second: CancellationToken,
+    noticed: CancellationToken,
 }
 
 impl Interrupt {
-    /// Begins to listen. From now on these signals no longer end the program by themselves.
-    pub(super) fn listen() -> io::Result<Self> {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let [interrupt, terminate, hangup] = kinds.map(signal);
-        Ok(Self { signals: [interrupt?, terminate?, hangup?] })
+    /// Begins to listen. From now on these signals no longer end the program by themselves. After
+    /// the second one the command has `grace` to put things right.
+    pub(super) fn listen(grace: Duration) -> io::Result<Self> {
+        let tasks = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let signals = {
+            let _inside = tasks.enter();
+            Signals::new()?
+        };
+        let interrupt = Self::default();
+        let told = interrupt.clone();
+        // It ends with the program, whatever way that ends.
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            tasks.block_on(told.watch(signals, grace));
+            std::process::exit(Code::Interrupted as i32);
+        })?;
+        Ok(interrupt)
     }
 
-    /// Waits for one of them.
-    pub(super) async fn heard(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.signals;
+    /// Waits for the first of them.
+    pub(super) async fn heard(&self) {
+        self.first.cancelled().await;
+        self.noticed.cancel();
+    }
+
+    /// Waits for the second.
+    pub(super) async fn heard_again(&self) {
+        self.second.cancelled().await;
+    }
+
+    /// Returns when the program is to be ended, whatever it does.
+    async fn watch(self, mut signals: Signals, grace: Duration) {
+        signals.next().await;
+        self.first.cancel();
+        tokio::select! {
+            () = self.noticed.cancelled() => signals.next().await,
+            () = signals.next() => {}
+            () = tokio::time::sleep(DEAF_AFTER) => return,
+        }
+        self.second.cancel();
+        tokio::time::sleep(grace).await;
+    }
+}
+
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [interrupt, terminate, hangup] = kinds.map(signal);
+        Ok(Self([interrupt?, terminate?, hangup?]))
+    }
+
+    async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}

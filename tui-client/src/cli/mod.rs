@@ -154,14 +154,14 @@ fn is_out_of_order(error: &clap::Error) -> bool {
 }
 
 async fn run(arguments: Arguments, leftovers: &Leftovers) -> Code {
-    let mut interrupt = match Interrupt::listen() {
+    let at_signal = AtSignal::of(arguments.command.as_ref());
+    let interrupt = match Interrupt::listen(at_signal.grace()) {
         Ok(interrupt) => interrupt,
         Err(error) => {
             tell(&text::no_tasks(&error));
             return Code::Mixed;
         }
     };
-    let at_signal = AtSignal::of(arguments.command.as_ref());
     let mut command = Box::pin(dispatch(arguments, leftovers));
     tokio::select! {
         ended = &mut command => return ended.unwrap_or_else(Stop::conclude),
@@ -178,8 +178,13 @@ async fn run(arguments: Arguments, leftovers: &Leftovers) -> Code {
         AtSignal::EndsItself if !crate::runtime::is_on_screen() => {}
         AtSignal::EndsItself => {
             // The screen hears signals too. One that came before it listened is not heard there.
-            if let Ok(Err(stop)) = tokio::time::timeout(SCREEN_ENDS_WITHIN, command).await {
-                stop.conclude();
+            let ended = tokio::time::timeout(SCREEN_ENDS_WITHIN, command);
+            tokio::select! {
+                ended = ended => if let Ok(Err(stop)) = ended {
+                    stop.conclude();
+                },
+                // Dropped where it is, which gives the terminal back.
+                () = interrupt.heard_again() => {}
             }
         }
     }
@@ -196,6 +201,14 @@ enum AtSignal {
 }
 
 impl AtSignal {
+    /// What it may take at the second signal to leave nothing behind.
+    fn grace(&self) -> Duration {
+        match self {
+            Self::End | Self::EndAndTell => Duration::from_millis(100),
+            Self::EndsItself => Duration::from_secs(2),
+        }
+    }
+
     fn of(command: Option<&Command>) -> Self {
         match command {
             Some(Command::Put(_) | Command::Get(_)) => Self::EndAndTell,

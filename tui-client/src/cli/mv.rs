@@ -42,16 +42,32 @@ pub(super) async fn run(mv: Mv) -> Result<Code, Stop> {
             }),
             _ => Ok(to.clone()),
         };
-        let moved = match to {
-            Ok(to) => remote.rename(from, &to, None, if_target.clone()).await.map(drop),
-            Err(failure) => Err(failure),
+        let (to, moved) = match to {
+            Ok(to) => {
+                let moved = remote.rename(from, &to, None, if_target.clone()).await;
+                (remote.show(&to), moved.map(drop))
+            }
+            Err(failure) => (String::new(), Err(failure)),
         };
-        if let Err(failure) = moved {
-            report.failure(&failure);
+        match moved {
+            Ok(()) => {}
+            Err(failure) if mv.overwrite && is_of_another_kind(&failure, &to) => {
+                report.failure_but(&failure, Some(text::only_files_are_replaced()));
+            }
+            Err(failure) => report.failure(&failure),
         }
     }
     remote.close().await;
     Ok(report.code())
+}
+
+/// A folder is at the target, or is to replace a file there.
+fn is_of_another_kind(failure: &Failure, target: &str) -> bool {
+    let is_in_the_way = matches!(
+        failure.situation,
+        Situation::Exists(_) | Situation::NotAFolder(_) | Situation::IsAFolder(_)
+    );
+    is_in_the_way && failure.subject == target
 }
 
 /// Whether the sources go into the target, rather than becoming it.

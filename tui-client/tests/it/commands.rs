@@ -345,10 +345,17 @@ fn a_folder_never_replaces_and_is_never_replaced() {
     let mv = |from: &str, to: &str| {
         ada.program.run(["mv", "--overwrite", &ada.place(from), &ada.place(to)])
     };
-    for to in ["work/", "work", "empty/"] {
-        eprintln!("{:?}", mv("docs", to));
+    write(&ada, "more/file/x", b"f", 0o644, 0);
+    for (from, to, there) in [
+        ("docs", "work/", "work/docs"),
+        ("docs", "work", "work/docs"),
+        ("docs", "empty/", "empty/docs"),
+        ("docs", "file", "file"),
+        ("file", "more/", "more/file"),
+    ] {
+        let ended = mv(from, to);
+        let code = if to == "file" { 7 } else { 1 };
+        ended.failed(code, &[there, "--overwrite replaces a file with a file, and no folder"]);
     }
-    eprintln!("{:?}", mv("docs", "file"));
-    write(&ada, "work/file/x", b"f", 0o644, 0);
-    eprintln!("{:?}", mv("file", "work/"));
+    assert!(ada.home().join("work/docs/old").is_dir() && ada.home().join("docs").is_dir());
 }

@@ -18,5 +18,6 @@ mod refusals;
 mod rounds;
 mod screen;
 mod server;
+mod signals;
 mod system;
 mod terminal;

@@ -126,6 +126,12 @@ pub fn get_carries_folders() -> String {
     "`sampan get` carries folders".to_owned()
 }
 
+/// `mv --overwrite` with a folder on either side.
+pub fn only_files_are_replaced() -> String {
+    "--overwrite replaces a file with a file, and no folder; move or remove what is there first"
+        .to_owned()
+}
+
 /// `man` of what is no command.
 pub fn no_such_command(name: &str) -> String {
     let name = Escaped(name.as_bytes());
