@@ -121,10 +121,10 @@ impl Printer<'_> {
 
 /// By name, but a folder after what is in it.
 fn inner_first(one: &RemotePath, other: &RemotePath) -> Ordering {
-    match (one.is_within(other), other.is_within(one)) {
-        (true, false) => Ordering::Less,
-        (false, true) => Ordering::Greater,
-        _ => one.cmp(other),
+    // Name by name, for in a path as one row of bytes the separator is a byte like others.
+    match one.row().zip(other.row()).find(|(one, other)| one != other) {
+        Some((one, other)) => one.cmp(other),
+        None => other.depth().cmp(&one.depth()),
     }
 }
 
@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn a_folder_comes_after_what_is_in_it() {
         let path = |written: &str| RemotePath::parse(written.as_bytes()).unwrap();
-        let mut paths = ["", "b", "a", "a/c/d", "a/b", "a/c"].map(path);
+        let mut paths = ["", "b", "a", "a/c/d", "a b", "a/b", "a/c"].map(path);
         paths.sort_unstable_by(inner_first);
-        assert_eq!(paths, ["a/b", "a/c/d", "a/c", "a", "b", ""].map(path));
+        assert_eq!(paths, ["a/b", "a/c/d", "a/c", "a", "a b", "b", ""].map(path));
     }
 }

@@ -46,13 +46,14 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
+use sampan_protocol::Escaped;
 
 use self::args::{Arguments, Command};
 use self::exit::Code;
 use self::interrupt::Interrupt;
 use self::leftovers::Leftovers;
 use self::report::{Report, tell};
-use crate::address::{Account, AddressError};
+use crate::address::{Account, AddressError, Place};
 use crate::catalogue::cli as text;
 use crate::failure::{Failure, Side};
 
@@ -123,7 +124,13 @@ pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(told) if is_out_of_order(&told) => {
-            tell(&text::command_comes_first());
+            let first = std::env::args_os().nth(1).unwrap_or_default();
+            let is_place = Place::is_meant_by(&first) || first.as_encoded_bytes().contains(&b'/');
+            tell(&match first.as_encoded_bytes() {
+                [b'-', ..] => text::command_comes_first(),
+                _ if is_place => text::command_comes_first(),
+                word => text::no_command(&Escaped(word)),
+            });
             return Code::Usage.into();
         }
         Err(told) => {

@@ -5,6 +5,7 @@
 mod carry;
 mod commands;
 mod contact;
+mod contract;
 mod demo;
 mod disk;
 mod engine;
