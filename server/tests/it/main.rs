@@ -4,6 +4,7 @@
 
 mod admin;
 mod cli;
+mod contract;
 mod files;
 mod harness;
 mod hostile;
