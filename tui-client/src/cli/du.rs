@@ -108,10 +108,8 @@ impl Printer<'_> {
         if self.du.json {
             return self.output.line(&json::sum(path, sum.bytes, sum.entries).to_string());
         }
-        let bytes = match self.du.bytes {
-            true => sum.bytes.to_string(),
-            false => ByteSize(sum.bytes).to_string(),
-        };
+        let bytes =
+            if self.du.bytes { sum.bytes.to_string() } else { ByteSize(sum.bytes).to_string() };
         self.output.write(format!("{bytes:>10} {:>8} ", sum.entries).as_bytes())?;
         let path = if path.is_home() { b".".to_vec() } else { path.to_bytes() };
         self.output.foreign(&path)?;

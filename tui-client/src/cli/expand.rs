@@ -70,7 +70,7 @@ pub(super) async fn expand(
         return (vec![Match { path: path.clone(), attributes: None }], Vec::new());
     };
     // The first names of a path are a path.
-    let above = RemotePath::from_names(names[..first].to_vec()).unwrap_or_default();
+    let above = RemotePath::from_names(&names[..first]).unwrap_or_default();
     let mut found = vec![Match { path: above, attributes: None }];
     let mut failures = Vec::new();
     for (depth, name) in names.iter().enumerate().skip(first) {

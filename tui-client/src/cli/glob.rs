@@ -62,9 +62,9 @@ impl Pattern {
                     byte += 1;
                 }
                 _ => {
-                    let Some((after, taken)) = again else { return false };
-                    again = Some((after, taken + 1));
-                    (token, byte) = (after, taken + 1);
+                    let Some((next, end)) = again else { return false };
+                    again = Some((next, end + 1));
+                    (token, byte) = (next, end + 1);
                 }
             }
         }
@@ -114,15 +114,18 @@ fn with(mut ranges: Vec<(u8, u8)>, range: (u8, u8)) -> Vec<(u8, u8)> {
 mod tests {
     use super::*;
 
+    /// A pattern, names that it stands for, and names that it does not.
+    type Row = (&'static [u8], &'static [&'static [u8]], &'static [&'static [u8]]);
+
     #[test]
     fn patterns_stand_for_names_byte_by_byte() {
-        let table: [(&[u8], &[&[u8]], &[&[u8]]); 15] = [
+        let table: [Row; 15] = [
             (b"*", &[b"a", b"a b.txt", b"\xff\n\x1b[31m"], &[b".hidden"]),
             (b".*", &[b".hidden", b".a.b"], &[b"a.b"]),
             (b"*.txt", &[b"a.txt", b"a.txt.txt", b"\xff.txt"], &[b".txt", b"a.txtx", b"txt"]),
             (b"a*b*c", &[b"abc", b"aXbYc", b"abbcc"], &[b"ab", b"acb", b"xabc"]),
             (b"a**", &[b"a", b"ab"], &[b"ba"]),
-            (b"?", &[b"a", b"\xff"], &[b"ab", b".", "é".as_bytes()]),
+            (b"?", &[b"a", b"\xff"], &[b"ab", b".", b"\xc3\xa9"]),
             (b"??.c", &[b"ab.c"], &[b".b.c", b"a.c"]),
             (b"[ab]1", &[b"a1", b"b1"], &[b"c1", b"[ab]1"]),
             (b"[a-c]", &[b"a", b"b", b"c"], &[b"d", b"-"]),

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
 use sampan_server::store::QuotaLimits;
@@ -136,7 +136,6 @@ fn du_names_what_it_could_not_count() {
     if crate::commands::rerun_unprivileged("looking::du_names_what_it_could_not_count") {
         return;
     }
-    use std::os::unix::fs::PermissionsExt;
     let server = TestServer::start();
     let ada = server.user("ada");
     fs::create_dir_all(ada.home().join("docs/closed")).unwrap();

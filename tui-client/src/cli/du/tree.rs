@@ -142,13 +142,12 @@ async fn count(remote: Remote, folder: RemotePath) -> Counted {
                         continue;
                     }
                     // It counts as soon as it is listed.
-                    match folder.join(&entry.name) {
-                        Ok(path) => counted.folders.push(path),
-                        Err(_) => {
-                            let subject = format!("{}/{}", remote.show(&folder), entry.name);
-                            let situation = Situation::NameNotStorable(Side::Remote);
-                            counted.failures.push(Failure::new(situation, subject));
-                        }
+                    if let Ok(path) = folder.join(&entry.name) {
+                        counted.folders.push(path);
+                    } else {
+                        let subject = format!("{}/{}", remote.show(&folder), entry.name);
+                        let situation = Situation::NameNotStorable(Side::Remote);
+                        counted.failures.push(Failure::new(situation, subject));
                     }
                 }
             }
