@@ -341,7 +341,7 @@ impl Arriving {
     /// The answer has ended: all must have come, and the frame that says of which version.
     fn end(&self, run: &Range<u64>, frames: &Frames) -> Result<(), Broken> {
         if self.block != run.end || self.seen > 0 || !frames.have_ended() {
-            return Err(malformed("an answer ends before what was asked for"));
+            return Err(Broken::Call(malformed("an answer ends before what was asked for")));
         }
         Ok(())
     }

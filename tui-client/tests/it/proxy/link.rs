@@ -158,9 +158,9 @@ impl Pump<'_> {
 
     async fn deliver(&mut self, bytes: &[u8], trickle: &mut u64) -> std::io::Result<()> {
         let single = usize::try_from(*trickle).unwrap_or(usize::MAX).min(bytes.len());
-        let (singly, together) = bytes.split_at(single);
+        let (slow, together) = bytes.split_at(single);
         *trickle -= single as u64;
-        for byte in singly {
+        for byte in slow {
             self.to.write_all(std::slice::from_ref(byte)).await?;
         }
         self.to.write_all(together).await

@@ -300,11 +300,22 @@ async fn try_out(bench: &mut Bench, op: Op, name: &str) -> bool {
             bench.again_and_again(ask, async |_| ()).await;
             assert_eq!(replayed_keys(bench).await, 0);
         }
-        Op::HELLO | Op::SCRAM_PROOF | Op::PING | Op::GOODBYE => return false,
-        Op::LIST_KEYS | Op::STAT | Op::STAT_MANY | Op::LIST => return false,
-        Op::UPLOAD_ROW | Op::LIST_UPLOADS => return false,
-        Op::READ | Op::READ_ROW | Op::READ_PACK | Op::SUM => return false,
-        Op::QUOTA | Op::FITS => return false,
+        Op::HELLO
+        | Op::SCRAM_PROOF
+        | Op::PING
+        | Op::GOODBYE
+        | Op::LIST_KEYS
+        | Op::STAT
+        | Op::STAT_MANY
+        | Op::LIST
+        | Op::UPLOAD_ROW
+        | Op::LIST_UPLOADS
+        | Op::READ
+        | Op::READ_ROW
+        | Op::READ_PACK
+        | Op::SUM
+        | Op::QUOTA
+        | Op::FITS => return false,
         Op(_) => panic!("{name} is new: say here whether it changes anything, and try it out"),
     }
     drop(held);
