@@ -141,7 +141,6 @@ const NO_APIS: &[(&str, &str)] = &[
     ("path_to", "puts a path together for messages"),
     ("path_of", "puts a path together for messages"),
     ("numbered", "is pure"),
-    ("free_name", "is pure"),
     ("needed", "keeps a record"),
     ("note", "keeps a record"),
     ("forget", "keeps a record"),

@@ -151,21 +151,30 @@ impl OnTerminal {
     /// Waits for the end: all that was shown, and the exit code.
     #[track_caller]
     pub(crate) fn ends(mut self) -> (String, u32) {
+        self.ends_or_comes_to(|_| false);
+        let code = self.child.wait().unwrap().exit_code();
+        (self.seen, code)
+    }
+
+    /// Waits for the end, or until the terminal's face is so: `false`.
+    #[track_caller]
+    pub(crate) fn ends_or_comes_to(&mut self, so: impl Fn(&vt100::Screen) -> bool) -> bool {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.output.recv_timeout(left) {
                 Ok(more) if !left.is_zero() => self.take(&more),
                 // Its last program has gone.
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => return true,
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {
                     self.child.kill().unwrap();
                     panic!("it never ended:\n{}", self.face().contents());
                 }
             }
+            if self.is_whole() && so(self.face()) {
+                return false;
+            }
         }
-        let code = self.child.wait().unwrap().exit_code();
-        (self.seen, code)
     }
 }
 

@@ -303,8 +303,9 @@ pub(crate) async fn every_writing_verb_is_bound_by_the_quota(fixture: &mut dyn F
                 anna.put("f", &[1; 60], Target::Absent).await.unwrap();
             }
             // They read, or end everything.
-            "stat" | "list" | "upload_row" | "uploads_after" | "uploads" | "read" | "read_row"
-            | "read_pack" | "sum" | "usage" | "is_durable" | "staged" | "close" => {}
+            "scan" | "failed" | "stat" | "list" | "upload_row" | "uploads_after" | "uploads"
+            | "read" | "read_row" | "read_pack" | "sum" | "usage" | "is_durable" | "staged"
+            | "close" => {}
             other => panic!("what does the quota say of `{other}`? It needs a row here (S20)"),
         }
         assert_eq!(anna.held().await, full, "after `{verb}`");

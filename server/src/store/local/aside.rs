@@ -48,21 +48,26 @@ impl Inner {
         let mut failed = Ok(());
         let mut open: Option<(String, Option<OwnedFd>)> = None;
         batch.retain(|doomed| {
-            let aside = match doomed.folder {
-                Some(number) => Beside::aside(&number.to_string()),
-                None => Beside::aside(&String::from_utf8_lossy(&doomed.name)),
-            };
-            let is_there = || {
+            let mut is_there = || {
+                let Some(number) = doomed.folder else {
+                    // It may be no folder by now.
+                    let aside = Beside::aside(&String::from_utf8_lossy(&doomed.name));
+                    return Ok(if_there(self.disk.stat(root, aside.as_bytes()))?.is_some());
+                };
+                let aside = Beside::aside(&number.to_string());
                 if open.as_ref().is_none_or(|(name, _)| *name != aside) {
                     let folder = self.disk.open_beneath(root, aside.as_bytes(), Open::FolderToLook);
-                    open = Some((aside, if_there(folder)?));
+                    let folder = match folder {
+                        Err(error) if super::purge::is_kept(&error) => None,
+                        opened => if_there(opened)?,
+                    };
+                    open = Some((aside, folder));
                 }
-                match (&open, doomed.folder) {
-                    (Some((_, Some(folder))), Some(_)) => {
+                match &open {
+                    Some((_, Some(folder))) => {
                         Ok(if_there(self.disk.stat(folder, &doomed.name))?.is_some())
                     }
-                    (Some((_, folder)), _) => Ok(folder.is_some()),
-                    (None, _) => Ok(false),
+                    _ => Ok(false),
                 }
             };
             match is_there() {

@@ -8,6 +8,7 @@
 //! A round follows from the seed and its number. It does not follow from how threads are woken, so a
 //! repetition with the same seed kills at the same places, not always at the same instants.
 
+mod admin;
 mod checks;
 mod dice;
 mod drive;
@@ -188,11 +189,14 @@ fn round(
     if operation == Operation::Expire {
         let_expire(world, &mut deaths);
     }
-    if operation == Operation::Queue {
-        queue::carry(world, &mut deaths, &folder);
-    } else {
-        for errands in &phases {
-            Drive::new(world, &mut deaths, errands, &folder).run();
+    match operation {
+        Operation::Queue => queue::carry(world, &mut deaths, &folder),
+        Operation::Scan => admin::scan(world, &mut deaths),
+        Operation::RemoveAccount => admin::remove_guest(world, &mut deaths),
+        _ => {
+            for errands in &phases {
+                Drive::new(world, &mut deaths, errands, &folder).run();
+            }
         }
     }
     // What goes on in the background goes on until the end.

@@ -30,6 +30,8 @@ pub(super) enum Operation {
     Expire,
     Crowd,
     Queue,
+    Scan,
+    RemoveAccount,
 }
 
 /// What a round starts from and has to come to.
@@ -41,7 +43,7 @@ pub(super) struct Setting {
 }
 
 impl Operation {
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::PutTree,
         Self::PutOver,
         Self::PutBoth,
@@ -58,6 +60,8 @@ impl Operation {
         Self::Expire,
         Self::Crowd,
         Self::Queue,
+        Self::Scan,
+        Self::RemoveAccount,
     ];
 
     /// The server's steps that it comes to, about in this order.
@@ -115,6 +119,8 @@ impl Operation {
             Self::MakeFolders => &[S::IntentWritten, S::FolderMade, S::StepsDone, S::Settled],
             Self::Abort => &[S::UploadGivenUp, S::Swept],
             Self::Expire => &[S::UploadExpired, S::UploadGivenUp, S::Swept],
+            Self::Scan => &[S::ScanBegun, S::ScanCounts, S::ScanCounted, S::ScanSettled],
+            Self::RemoveAccount => &[S::RemovalWritten, S::HomeTaken, S::AccountRemoved, S::Swept],
             Self::GetTree | Self::GetOver | Self::Crowd | Self::Queue => &[],
         }
     }
@@ -236,6 +242,17 @@ impl Operation {
                     phases.insert(0, vec![Errand { person: 0, words }]);
                 }
                 Setting { phases, expected: vec![(at.there_path(0), file)] }
+            }
+            Self::Scan => {
+                let _ = at.tree(0);
+                at.order(&at.put(0, "tree", &[]));
+                at.change_by_hand();
+                let there = manifest(&at.there_path(0));
+                at.setting(Vec::new(), [(0, there)])
+            }
+            Self::RemoveAccount => {
+                at.add_guest();
+                at.setting(Vec::new(), [])
             }
             Self::Crowd => {
                 let mine = at.tree(0);

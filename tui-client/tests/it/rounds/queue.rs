@@ -11,6 +11,7 @@ use crate::terminal::OnTerminal;
 const SIZE: (u16, u16) = (100, 30);
 const F5: &str = "\x1b[15~";
 const F10: &str = "\x1b[21~";
+const ESC: &str = "\x1b";
 
 /// Carries the file `big` of `folder` across by F5, however often the screen dies.
 pub(super) fn carry(world: &mut World, deaths: &mut Deaths, folder: &str) {
@@ -52,6 +53,13 @@ pub(super) fn carry(world: &mut World, deaths: &mut Deaths, folder: &str) {
             terminal.faces("✓ done");
         }
         terminal.types(F10);
+        // What is across may still be ending, and the screen asks about it.
+        let asks = |face: &vt100::Screen| face.contents().contains("Leave");
+        while !terminal.ends_or_comes_to(asks) {
+            terminal.types(ESC);
+            terminal.comes_to("no question", |face| !asks(face));
+            terminal.types(F10);
+        }
         let (seen, code) = terminal.ends();
         assert_eq!(code, 0, "{seen}");
         break;

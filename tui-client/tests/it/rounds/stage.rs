@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use sampan_client::step::Step as ClientStep;
 use sampan_protocol::Name;
 
+use super::admin::{self, GUEST};
 use super::checks::{self, Manifest, below, manifest, of_any_time};
 use super::dice::{self, Dice, Shape};
 use super::drive::Errand;
@@ -118,6 +119,26 @@ impl Stage<'_> {
         let how = if keeps_both { "rename" } else { "overwrite" };
         let errand = self.put(0, "tree", &["--on-conflict", how]);
         self.setting(vec![errand], [(0, below("tree", &expected))])
+    }
+
+    /// What an administrator does to a home without the server: use is wrong until it is counted.
+    pub(super) fn change_by_hand(&mut self) {
+        let kept = self.there_path(0).join("tree/kept");
+        fs::remove_file(kept.join("gone")).unwrap();
+        dice::file(self.dice, &kept.join("by hand"), 70_000);
+        fs::create_dir(kept.join("folder")).unwrap();
+    }
+
+    /// An account with files of its own that is there for the round only.
+    pub(super) fn add_guest(&mut self) {
+        if let Some(mut server) = self.world.server.take() {
+            super::drive::kill(&server.child, rustix::process::Signal::KILL);
+            server.child.wait().unwrap();
+        }
+        let home = self.world.data().join("homes").join(GUEST);
+        fs::create_dir(&home).unwrap();
+        dice::tree(self.dice, &home, Shape { small: 40, big: 1 });
+        admin::add(self.world, GUEST);
     }
 
     pub(super) fn rename(&mut self, replaces: bool) -> Setting {

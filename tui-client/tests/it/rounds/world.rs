@@ -162,7 +162,7 @@ impl World {
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(sampand());
         command.args(words).arg("--data").arg(self.data());
         for variable in ["SAMPAND_DATA", "SAMPAND_CONFIG", "NOTIFY_SOCKET"] {

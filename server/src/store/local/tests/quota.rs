@@ -22,12 +22,17 @@ async fn a_credit_moves_no_more_than_its_file_frees() {
     assert_eq!(anna.held().await, (80, 1, 10, 0));
     let file = fs::OpenOptions::new().write(true).open(local.path().join("homes/anna/f")).unwrap();
     file.set_len(5).unwrap();
+    // The scan that this calls for waits.
+    let inner = local.local().inner.clone();
+    let slow = u32::try_from(crate::store::local::SLOW_JOBS).unwrap();
+    let held_up = inner.slow_jobs.clone().acquire_many_owned(slow).await.unwrap();
     anna.remove("f").await.unwrap();
     assert_eq!(anna.held().await, (75, 0, 15, 1), "5 bytes moved, as many as went");
     let content = bytes(1, 90);
     anna.write_all(by, &content).await.unwrap();
     let over = anna.store.commit(anna.id, anna.key(), by, root_of(&content)).await;
     assert_eq!(situation(over), Situation::OverQuota { needed: 75, available: 10 });
+    drop(held_up);
 }
 
 /// What would be refused anyway takes nothing from the other members of its pack.

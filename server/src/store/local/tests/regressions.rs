@@ -530,30 +530,32 @@ async fn the_paths_of_packs_that_arrive_are_bounded() {
     let deep = vec![&b"x"[..]; 2000].join(&b'/');
     let deep = RemotePath::parse(&deep).unwrap();
     let members = MAX_PATH_BYTES_OF_PACKS / deep.as_bytes().len();
-    let (mut senders, mut packs, mut sent) = (Vec::new(), Vec::new(), 0);
+    let (mut senders, mut packs, mut sent) = (Vec::new(), tokio::task::JoinSet::new(), 0);
     while sent <= members {
         let (sender, items) = tokio::sync::mpsc::channel(1);
         let (store, id, key) = (anna.store.clone(), anna.id, anna.key());
-        packs.push(tokio::spawn(async move { store.pack(id, key, items).await }));
+        packs.spawn(async move { store.pack(id, key, items).await });
         for _ in 0..200.min(members + 1 - sent) {
             let member = PackItem::Member {
                 path: deep.clone(),
                 mode: Mode::FOLDER,
                 content: PackContent::Folder,
             };
-            sender.send(member).await.unwrap();
+            // Its pack may be the one that is refused.
+            drop(sender.send(member).await);
             sent += 1;
         }
         senders.push(sender);
     }
-    // The last one was too many; its pack alone fails.
-    let last = packs.pop().unwrap().await.unwrap();
-    assert!(matches!(situation(last), Situation::LimitExceeded { .. }));
-    for sender in senders.drain(..senders.len() - 1) {
-        sender.send(PackItem::Abandoned).await.unwrap();
+    // One was too many; whichever was taken last, its pack alone fails.
+    let refused = packs.join_next().await.unwrap().unwrap();
+    assert!(matches!(situation(refused), Situation::LimitExceeded { .. }));
+    for sender in senders {
+        // The refused one listens no more.
+        drop(sender.send(PackItem::Abandoned).await);
     }
-    for pack in packs {
-        assert!(matches!(situation(pack.await.unwrap()), Situation::Incomplete { .. }));
+    while let Some(pack) = packs.join_next().await {
+        assert!(matches!(situation(pack.unwrap()), Situation::Incomplete { .. }));
     }
     anna.pack(anna.key(), vec![folder_member("d")]).await.unwrap();
 }

@@ -68,8 +68,8 @@ fn acts(verb: &str) -> &'static [Act] {
         "read_pack" => &[ReadPack],
         "sum" => &[Sum],
         // They take no path.
-        "write" | "abort" | "upload_row" | "uploads_after" | "uploads" | "usage" | "is_durable"
-        | "staged" | "close" => &[],
+        "scan" | "failed" | "write" | "abort" | "upload_row" | "uploads_after" | "uploads"
+        | "usage" | "is_durable" | "staged" | "close" => &[],
         other => panic!("which paths does `{other}` take? It needs a row here (S8)"),
     }
 }
