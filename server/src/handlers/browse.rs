@@ -63,6 +63,10 @@ pub(crate) async fn list(
     let mut pages = context.store().list(context.account(), &request.path, cursor).await?;
     while let Some(page) = pages.recv().await {
         let store::ListPage { entries, cursor, unreadable } = page?;
+        if entries.is_empty() && unreadable == 0 {
+            // All that it named is gone; only the last page is empty.
+            continue;
+        }
         let cursor = Some(ByteBuf::from(cursor));
         answers.send(ListPage { entries, cursor, unreadable }).await?;
     }

@@ -118,7 +118,16 @@ impl Inner {
     }
 
     /// Forgets an account. The caller has its turn, unless it has no home.
-    pub(super) fn remove_account(&self, id: AccountId, purge: bool) -> Result<()> {
+    pub(super) fn remove_account(
+        &self,
+        id: AccountId,
+        home: Option<&Home>,
+        purge: bool,
+    ) -> Result<()> {
+        if let Some(home) = home.filter(|_| !purge) {
+            // A change that was cut short may have a file of the home in staging.
+            self.settle_left_over(home)?;
+        }
         let account = self.db.read(|connection| accounts::get(connection, id))?;
         let rows = self.db.read(|connection| uploads::all(connection, Some(id)))?;
         let left = self.db.read(|connection| intents::all(connection, Some(id)))?;

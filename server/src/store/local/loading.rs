@@ -17,7 +17,7 @@ use sampan_protocol::block::{BlockHasher, BlockIndex};
 use sampan_protocol::limits::BLOCK_BYTES;
 use sampan_protocol::{BlockHash, Root, UploadId};
 
-use super::committing::Ready;
+use super::committing::{Ready, Reopen};
 use super::db::answers::Request;
 use super::db::uploads::{self, UploadRow};
 use super::failure::while_doing;
@@ -114,11 +114,16 @@ impl Inner {
         request: Request,
         by: OpenedBy,
         root: Root,
-    ) -> Result<(Ready, Turn)> {
+    ) -> Result<(Ready, Reopen, Turn)> {
         let (slot, turn) = self.slot((request.account, by.upload)).await?;
         let (upload, turn) = self.loaded(request.account, by.upload, slot, turn).await?;
         let inner = self.clone();
-        self.job(move || Ok((inner.make_ready(&request, by, root, upload)?, turn))).await
+        self.job(move || {
+            // Whoever stops waiting, from here on, leaves an upload that takes pieces again.
+            let reopen = Reopen::of(upload.clone());
+            Ok((inner.make_ready(&request, by, root, upload)?, reopen, turn))
+        })
+        .await
     }
 
     /// Gives an upload up, if then, in its turn and the account's, it is still `meant`. Says

@@ -57,6 +57,10 @@ impl Inner {
     /// Makes what is staged durable, and says that the next start may trust it.
     pub(super) fn mark_clean(&self) -> Result<()> {
         let Some(boot) = self.boot() else { return Ok(()) };
+        // The next run would take them for proved.
+        for upload in self.uploads.lost() {
+            self.lose_staging(&upload)?;
+        }
         if self.db.read(uploads::any)? {
             self.disk.sync(&self.layout.staging).map_err(while_doing("flushing what is staged"))?;
         }
@@ -143,6 +147,10 @@ impl Inner {
         for stored in left {
             let intent: Intent = decode(&stored.body)?;
             needed.extend(intent.staged());
+        }
+        // Of a removal that could not be finished: what lies there says that the home was taken.
+        for removal in self.db.read(accounts::removals)? {
+            needed.insert(removal.staged);
         }
         let mut orphans = Vec::new();
         let failed = while_doing("listing staging");

@@ -72,8 +72,8 @@ impl Inner {
     ) -> Result<Scanned> {
         for number in 1.. {
             progress.begin(number);
-            // No purge goes on before this is dropped.
-            let _purging = acquire(&self.purges.turn(account)).await?;
+            // No purge goes on before it is dropped.
+            let purging = acquire(&self.purges.turn(account)).await?;
             let (home, turn) = self.turn(account).await?;
             let inner = self.clone();
             let begin = move || Ok((inner.begin_round(home)?, turn));
@@ -86,7 +86,13 @@ impl Inner {
                 None => acquire(&round.home.turn).await?,
             };
             let inner = self.clone();
-            if let Some(scanned) = self.job(move || inner.end_round(round, removed, &turn)).await? {
+            let end = move || {
+                let scanned = inner.end_round(round, removed, &turn);
+                // Only now may a purge go on, also if nobody waits for this any more.
+                drop(purging);
+                scanned
+            };
+            if let Some(scanned) = self.job(end).await? {
                 return Ok(scanned);
             }
         }

@@ -97,6 +97,22 @@ impl Uploads {
         self.lock().remove(&key);
     }
 
+    /// Takes an upload out of its slot, if it is the one there. The slot stays, for those who wait
+    /// for its turn: two of them would be two uploads of one staging folder.
+    pub(super) fn unload(&self, upload: &Upload) {
+        let slots = self.lock();
+        let Some(slot) = slots.get(&upload.slot_key()) else { return };
+        if slot.get().is_some_and(|held| std::ptr::eq(Arc::as_ptr(&held), upload)) {
+            slot.set(None);
+        }
+    }
+
+    /// Uploads whose staging is lost, while the database does not say so yet.
+    pub(super) fn lost(&self) -> Vec<Arc<Upload>> {
+        let uploads = self.lock().values().filter_map(|slot| slot.get()).collect::<Vec<_>>();
+        uploads.into_iter().filter(|upload| upload.lost.load(Ordering::Relaxed)).collect()
+    }
+
     /// Forgets the slot of an upload that is not there, unless somebody else holds it too.
     pub(super) fn forget_unused(&self, key: SlotKey, slot: &Slot) {
         let mut slots = self.lock();

@@ -193,7 +193,7 @@ impl Inner {
             uploads::lose_staging(connection, account, id, generation)
         })?;
         self.step(Step::StagingGivenUp)?;
-        self.uploads.forget(upload.slot_key());
+        self.uploads.unload(upload);
         self.delete_swept(&upload.staging());
         Ok(())
     }

@@ -14,7 +14,7 @@ use sampan_protocol::{
 use tokio::sync::mpsc;
 
 use super::change::request;
-use super::committing::{Ready, Reopen, may_be_answered};
+use super::committing::{Ready, may_be_answered};
 use super::opening::Found;
 use super::remove::{Removal, Removing};
 use super::staging::SWEEP_WHEN_CLOSING;
@@ -194,9 +194,9 @@ impl Store for LocalStore {
         root: Root,
     ) -> Result<Changed> {
         let request = request(account, change, "commit", &(by.upload, root));
-        let (upload, slot_turn) = match self.inner.ready(request, by, root).await {
-            Ok((Ready::Whole(upload), slot_turn)) => (upload, slot_turn),
-            Ok((Ready::Answered(answer), _)) => return answer.changed(),
+        let (upload, reopen, slot_turn) = match self.inner.ready(request, by, root).await {
+            Ok((Ready::Whole(upload), reopen, slot_turn)) => (upload, reopen, slot_turn),
+            Ok((Ready::Answered(answer), ..)) => return answer.changed(),
             Err(error) if may_be_answered(&error) => {
                 let inner = self.inner.clone();
                 let answer = self.inner.job(move || inner.answer_of(&request)).await?;
@@ -204,8 +204,6 @@ impl Store for LocalStore {
             }
             Err(error) => return Err(error),
         };
-        // Whoever stops waiting here leaves an upload that takes pieces again.
-        let reopen = Reopen::of(upload.clone());
         let (home, turn) = self.inner.turn(account).await?;
         let inner = self.inner.clone();
         self.inner

@@ -107,8 +107,10 @@ pub(crate) fn correct(
         if holder != stored(upload.0) {
             continue;
         }
-        // Another file of the same inode is not the one that was there.
-        let found = counted.found.get(inode).filter(|found| found.born == *born);
+        // Another file of the same inode is not the one that was there; of an upload from before that
+        // was noted nobody can tell.
+        let is_same = |found: &&Found| born.is_none() || found.born == *born;
+        let found = counted.found.get(inode).filter(is_same);
         let Some(Found { bytes, .. }) = found.copied() else {
             ledger::move_credit(connection, account, holder, held, None)?;
             continue;

@@ -152,7 +152,8 @@ impl Drop for Place {
 impl Drop for StagedPack {
     fn drop(&mut self) {
         if !self.kept.load(Ordering::Relaxed) {
-            self.inner.sweep(std::mem::take(&mut self.name));
+            // Not here: whoever is dropped may be on an async thread.
+            self.inner.sweep_later(std::mem::take(&mut self.name));
         }
     }
 }

@@ -253,3 +253,51 @@ async fn a_pack_that_an_unsettled_change_holds_up_leaves_nothing() {
     check_books(&local, &anna).await;
     check_staging(&mut local, &anna).await;
 }
+
+/// An orderly stop does not make believed again what was lost while the database could not say so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hardening_2_5_an_orderly_stop_remembers_what_is_lost() {
+    let (fails, mut local, anna) = failing().await;
+    let (upload, by, content) = staged(&anna).await;
+    fails.these(&[Call::FlushFile, Call::Transaction]);
+    anna.store.commit(anna.id, anna.key(), by, root_of(&content)).await.unwrap_err();
+    fails.these(&[]);
+    local.close().await;
+    local.open().await;
+    let anna = anna.again(&local);
+    assert_eq!(believed(&mut local, &anna, upload, &content).await, 0);
+}
+
+/// HARDENING 2.3: who waited while staging was lost shares the upload that took its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn staging_that_is_lost_under_those_who_wait_is_one_upload_again() {
+    let (fails, mut local, anna) = failing().await;
+    let (upload, by, content) = staged(&anna).await;
+    local.crash().await;
+    local.open().await;
+    let anna = anna.again(&local);
+    let inner = local.local().inner.clone();
+    let (slot, turn) = inner.slot((anna.id, by.upload)).await.unwrap();
+    fails.these(&[Call::FlushFile]);
+    let open = || {
+        let (store, id, upload) = (anna.store.clone(), anna.id, upload.clone());
+        tokio::spawn(async move { store.open_upload(id, upload).await.unwrap().by })
+    };
+    // Both wait for the turn; the first one's proof fails.
+    let (first, second) = (open(), open());
+    while Arc::strong_count(&slot) < 4 {
+        tokio::task::yield_now().await;
+    }
+    drop((turn, slot));
+    let by = [first.await.unwrap(), second.await.unwrap()];
+    fails.these(&[]);
+    let (older, newer) = if by[0].epoch < by[1].epoch { (by[0], by[1]) } else { (by[1], by[0]) };
+    assert!(older.epoch < newer.epoch);
+    let refused = anna.write_block(older, &content, 0).await;
+    assert_eq!(situation(refused), Situation::UploadTaken);
+    anna.write_all(newer, &content).await.unwrap();
+    anna.store.commit(anna.id, anna.key(), newer, root_of(&content)).await.unwrap();
+    assert_eq!(anna.get("f").await.unwrap(), content);
+    drop(inner);
+    check_staging(&mut local, &anna).await;
+}

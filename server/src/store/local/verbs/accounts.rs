@@ -66,7 +66,7 @@ impl Accounts for LocalStore {
         // Nothing of it is deleted or counted meanwhile.
         let purging = acquire(&self.inner.purges.turn(id)).await?;
         let turn = match self.inner.turn(id).await {
-            Ok((_, turn)) => Some(turn),
+            Ok(turn) => Some(turn),
             // Without its home nobody can change anything in it.
             Err(StoreError::Disk { source, .. }) if is_without_home(&source) => None,
             Err(error) => return Err(error),
@@ -74,7 +74,8 @@ impl Accounts for LocalStore {
         let inner = self.inner.clone();
         self.inner
             .job(move || {
-                let removed = inner.remove_account(id, purge);
+                let home = turn.as_ref().map(|(home, _)| &**home);
+                let removed = inner.remove_account(id, home, purge);
                 drop((turn, purging));
                 removed
             })
