@@ -6,6 +6,8 @@
 //! Invariant: a pattern that stands for nothing is a failure, and so is a folder that could not be
 //! looked through; what was found beside it counts all the same.
 
+use std::collections::HashSet;
+
 use futures_util::StreamExt;
 use sampan_protocol::{Attributes, EntryKind, Name, RemotePath};
 
@@ -43,6 +45,7 @@ pub(super) async fn operands(
     expands: bool,
 ) -> (Vec<Operand>, Vec<Failure>) {
     let (mut operands, mut failures) = (Vec::new(), Vec::new());
+    let mut seen = HashSet::new();
     for (place, path) in places {
         if !expands {
             operands.push(Operand { place, path, attributes: None });
@@ -50,7 +53,9 @@ pub(super) async fn operands(
         }
         let (found, failed) = expand(remote, &path, place.is_folder()).await;
         failures.extend(failed);
-        operands.extend(found.into_iter().map(|found| {
+        // What two patterns stand for is meant once.
+        let new = found.into_iter().filter(|found| seen.insert(found.path.clone()));
+        operands.extend(new.map(|found| {
             let Match { path, attributes } = found;
             Operand { place: place.clone(), path, attributes }
         }));

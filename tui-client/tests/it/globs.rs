@@ -136,3 +136,14 @@ fn s2_names_of_any_bytes_are_matched_and_shown_escaped() {
         .run([OsStr::new("ls"), OsStr::new("-g"), OsStr::from_bytes(&place)])
         .failed(7, &["\\x1b[2J*", "nothing"]);
 }
+
+#[test]
+fn what_two_patterns_stand_for_is_meant_once() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    fill(&ada);
+    let both = ["docs/a*", "docs/*.txt"];
+    assert_eq!(run(&ada, &["cat", "-g"], &both).succeeded(), "xx");
+    run(&ada, &["rm", "-g"], &both).succeeded();
+    assert!(!ada.home().join("docs/a.txt").exists());
+}

@@ -9,6 +9,7 @@ mod lines;
 mod question;
 mod watch;
 
+use std::collections::HashSet;
 use std::io::{self, IsTerminal};
 use std::time::SystemTime;
 
@@ -79,7 +80,10 @@ pub(super) async fn run(
     // patterns stand for more or less by then.
     let route = if globs { expanded(&remote, route, &mut watch).await? } else { Some(route) };
     let Some(route) = route else {
-        journal.remove()?;
+        // Of an earlier run there may be something that a listing which failed would have found.
+        if !journal.keys().are_continued() {
+            journal.remove()?;
+        }
         remote.close().await;
         return Ok(watch.report.code());
     };
@@ -89,7 +93,8 @@ pub(super) async fn run(
     let followed = watch.follow(&mut events, &engine.commands(), remote.link()).await;
     let journal = engine.stop().await?;
     let summary = followed?;
-    if summary.failed == 0 {
+    // What a pattern stood for and could not be told belongs to it as well.
+    if summary.failed == 0 && watch.report.code() == Code::Done {
         journal.remove()?;
     }
     remote.close().await;
@@ -99,13 +104,15 @@ pub(super) async fn run(
 /// The route with what its patterns stand for; `None` if that is nothing.
 async fn expanded(remote: &Remote, route: Route, watch: &mut Watch) -> Result<Option<Route>, Stop> {
     let Route::Download { sources, target } = route else { return Ok(Some(route)) };
-    let mut found = Vec::new();
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
     for Source { path, contents } in sources {
         let (matches, failures) = expand(remote, &path, contents).await;
         for failure in failures {
             watch.refused(&path, failure)?;
         }
-        found.extend(matches.into_iter().map(|found| Source { path: found.path, contents }));
+        // What two patterns stand for is meant once.
+        let new = matches.into_iter().filter(|found| seen.insert(found.path.clone()));
+        found.extend(new.map(|found| Source { path: found.path, contents }));
     }
     Ok((!found.is_empty()).then_some(Route::Download { sources: found, target }))
 }
@@ -133,7 +140,6 @@ fn journal(
     let scope = JournalScope::Command { verb, operands: route::operands(route) };
     let key = JournalKey::new(account, &scope);
     let state = State::from_environment()?;
-    state.sweep_journals(SystemTime::now());
     let opened = Journal::open(&state, &key, seed, std::process::id());
     let mut journal = opened.map_err(|failure| match failure.situation {
         // A number is no subject; the command is.
@@ -142,6 +148,8 @@ fn journal(
         }
         _ => failure,
     })?;
+    // Behind its opening, so that its own, however old, is none that nobody comes back to.
+    state.sweep_journals(SystemTime::now());
     // What an interrupted run began goes on by this run's flags, not by those of that one.
     let begun: Vec<_> = journal.unfinished().iter().map(|(batch, _)| *batch).collect();
     for batch in begun {

@@ -97,8 +97,12 @@ impl Tree {
                 Counted { failures, ..Counted::default() }
             });
             counted.failures.into_iter().for_each(&mut tell);
-            let left = counted.folders.len();
-            self.known.extend(counted.folders);
+            // A folder that is made anew while it is listed may be listed twice.
+            let mut folders = counted.folders;
+            folders.sort();
+            folders.dedup();
+            let left = folders.len();
+            self.known.extend(folders);
             self.waiting.insert(folder.clone(), Waiting { sum: counted.sum, left });
             self.close(folder);
         }

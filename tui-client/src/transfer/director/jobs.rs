@@ -46,6 +46,18 @@ impl Work {
         }
     }
 
+    /// Whether its commit is the server's.
+    fn commits_on_server(&self) -> bool {
+        let is_up = |plan: &FilePlan| matches!(plan.ends, Ends::Up { .. });
+        match self {
+            Self::File(plan) => is_up(plan),
+            Self::Pack(members) => members.iter().all(|member| match member {
+                PackMember::File(plan) => is_up(plan),
+                PackMember::Folder(_) => true,
+            }),
+        }
+    }
+
     pub(super) fn for_each_member(&self, mut take: impl FnMut(&PackMember)) {
         match self {
             Self::File(plan) => take(&PackMember::File(plan.clone())),
@@ -101,11 +113,13 @@ impl Director {
                 paused: self.context.paused.subscribe(),
             };
             let (context, cancel) = (Arc::clone(&self.context), running.cancel.clone());
-            let flush = batch.options.flush;
+            let (flush, asks) = (batch.options.flush, work.commits_on_server());
             self.running.insert(item, running);
             self.jobs.spawn(async move {
                 let job = carry(&context, &control, work, flush);
                 let lost = link_lost(context.remote.link());
+                // What is put under its name here does not wait for the other side.
+                let lost = async { if asks { lost.await } else { std::future::pending().await } };
                 match unless_cancelled(job, &control.gauge, &cancel, lost).await {
                     Some(done) => JobEnd::Work { item, done: Box::new(done) },
                     None => JobEnd::Cancelled { item },

@@ -15,7 +15,7 @@ use sampan_protocol::{Attributes, EntryKind, ErrorCode, RemotePath};
 
 use super::reading::{Arriving, PIECES, WholeBlock};
 use crate::failure::{Failure, Side, Situation};
-use crate::remote::{CallError, Remote, Session, persist};
+use crate::remote::{CallError, Frames, Remote, Session, persist};
 
 /// Blocks in one request: what a connection's loss can cost.
 const RUN_BLOCKS: u64 = 4;
@@ -105,11 +105,12 @@ impl File {
         request: &Read,
     ) -> Result<Option<Vec<Bytes>>, CallError> {
         let run = request.first..request.first + request.count;
-        let frames = usize::try_from(request.count).unwrap_or(1) * PIECES + 1;
-        let mut answers = session.stream(request, frames).await?;
+        let room = usize::try_from(request.count).unwrap_or(1) * PIECES + 1;
+        let mut answers = session.stream(request, room).await?;
         let mut block = Arriving::new(run.start);
-        let mut pieces = Vec::new();
+        let (mut pieces, mut frames) = (Vec::new(), Frames::default());
         while let Some((piece, body)) = answers.next().await? {
+            frames.take(!body.is_empty())?;
             if body.is_empty() {
                 // The last frame: the version was checked again.
                 continue;
@@ -120,11 +121,7 @@ impl File {
             }
             pieces.extend(whole.pieces);
         }
-        let expected = self.blocks.length_of_run(BlockIndex(run.start), request.count);
-        let came: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-        if expected != Some(came) {
-            return Err(CallError::Malformed("blocks of a file are missing".to_owned()));
-        }
+        block.end(&run, &frames)?;
         Ok(Some(pieces))
     }
 

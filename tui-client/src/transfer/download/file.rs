@@ -94,6 +94,11 @@ impl Download<'_> {
                     self.to = to;
                 }
                 Beside::There(to) => {
+                    if self.flush && self.context.keys.are_continued() {
+                        // An earlier run may have put it there and died before its flush.
+                        let root = to.root.clone();
+                        blocking(move || root.flush_earlier()).await?;
+                    }
                     self.to = to;
                     return Ok(None);
                 }

@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use sampan_protocol::block::{BlockHasher, BlockIndex, Blocks};
-use sampan_protocol::limits::BLOCK_BYTES;
+use sampan_protocol::limits::{BLOCK_BYTES, PIECE_BYTES};
 use sampan_protocol::message::{Read, ReadPiece};
 use sampan_protocol::{BlockHash, ErrorCode, RemotePath, Version};
 use tokio_util::task::TaskTracker;
@@ -248,7 +248,7 @@ impl Receiving<'_> {
         loop {
             let next = answers.next().await;
             let Some((piece, body)) = next.map_err(Broken::Call)? else {
-                return block.end(run, &frames);
+                return block.end(run, &frames).map_err(Broken::Call);
             };
             frames.take(!body.is_empty()).map_err(Broken::Call)?;
             if body.is_empty() {
@@ -319,6 +319,9 @@ fn malformed(text: &str) -> CallError {
     CallError::Malformed(text.to_owned())
 }
 
+/// Pieces of one block that are taken: far more than any server that cuts blocks as it should sends.
+const MOST_PIECES: usize = 1024;
+
 /// A block whose pieces come.
 pub(super) struct Arriving {
     block: u64,
@@ -339,9 +342,9 @@ impl Arriving {
     }
 
     /// The answer has ended: all must have come, and the frame that says of which version.
-    fn end(&self, run: &Range<u64>, frames: &Frames) -> Result<(), Broken> {
+    pub(super) fn end(&self, run: &Range<u64>, frames: &Frames) -> Result<(), CallError> {
         if self.block != run.end || self.seen > 0 || !frames.have_ended() {
-            return Err(Broken::Call(malformed("an answer ends before what was asked for")));
+            return Err(malformed("an answer ends before what was asked for"));
         }
         Ok(())
     }
@@ -362,8 +365,13 @@ impl Arriving {
         if !fits {
             return Err(malformed("a piece of a file does not follow the one before"));
         }
+        if self.pieces.len() == MOST_PIECES {
+            return Err(malformed("a block comes in too many pieces"));
+        }
         self.seen += body.len() as u64;
-        self.pieces.push(body);
+        // A piece of a frame keeps all of the frame.
+        let is_small = body.len() < PIECE_BYTES;
+        self.pieces.push(if is_small { Bytes::copy_from_slice(&body) } else { body });
         if self.seen < length {
             return Ok(None);
         }
@@ -456,6 +464,20 @@ mod tests {
         assert!(arriving.end(&(1..2), &frames).is_ok());
         assert!(arriving.end(&(1..3), &frames).is_err(), "a block is missing");
         assert!(frames.take(false).is_err(), "empty frames for ever");
+    }
+
+    #[test]
+    fn s12_a_block_in_crumbs_is_refused_and_keeps_no_frames_meanwhile() {
+        let blocks = Blocks::of(BLOCK_BYTES).unwrap();
+        let mut arriving = Arriving::new(0);
+        let frame = Bytes::from(vec![7; PIECE_BYTES]);
+        for offset in 0..u32::try_from(MOST_PIECES).unwrap() {
+            let piece = ReadPiece { block: 0, offset, hash: None };
+            arriving.take(blocks, &(0..1), piece, frame.slice(..1)).unwrap();
+        }
+        assert!(frame.is_unique(), "a piece keeps the frame in which it came");
+        let piece = ReadPiece { block: 0, offset: 1024, hash: None };
+        assert!(arriving.take(blocks, &(0..1), piece, frame.slice(..1)).is_err());
     }
 
     #[test]
