@@ -1,8 +1,12 @@
 //! Whatever breaks in between, the transfer goes on where it was, and what arrives is what was sent.
 
 use std::fs;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
-use sampan_client::transfer::{Event, Options, Outcome, Settings};
+use rustix::io::Errno;
+use sampan_client::local::{Call, Disk, Faults};
+use sampan_client::transfer::{Event, Options, Outcome, Phase, Settings};
 
 use super::rig::{Rig, Run, down, noise, up};
 use crate::proxy::Proxy;
@@ -261,23 +265,48 @@ async fn what_is_cancelled_holds_neither_quota_nor_disk() {
     assert!(!rig.home().join("file").exists());
 }
 
+/// Holds reading up until it is told to go on; in the end by itself, so that a test that waits in vain
+/// fails.
+#[derive(Default)]
+struct HeldReads {
+    goes_on: Mutex<bool>,
+    told: Condvar,
+}
+
+impl HeldReads {
+    fn go_on(&self) {
+        *self.goes_on.lock().unwrap() = true;
+        self.told.notify_all();
+    }
+}
+
+impl Faults for HeldReads {
+    fn before(&self, call: Call<'_>) -> Result<usize, Errno> {
+        if matches!(call, Call::Read) {
+            let held = self.goes_on.lock().unwrap();
+            let most = Duration::from_secs(20);
+            drop(self.told.wait_timeout_while(held, most, |goes_on| !*goes_on).unwrap());
+        }
+        Ok(usize::MAX)
+    }
+}
+
 /// While what an earlier run sent is read and compared, nothing moves: that is told, so that nobody
 /// takes it for a link that stalls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_upload_says_that_it_verifies() {
     let rig = Rig::start().await;
     let file = rig.local("source").join("file");
-    // Long enough to be compared that several ticks see it.
-    fs::File::create(&file).unwrap().set_len(320 << 20).unwrap();
+    fs::write(&file, noise(5, 24 << 20)).unwrap();
     let route = || up(&file, false, "", true);
     let remote = rig.remote().await;
-    let settings = Settings::default();
-    let mut run = Run::with(remote, rig.journal("again"), settings, route(), Options::default());
-    run.until_moved(256 * MIB).await;
+    let mut run = Run::with(remote, rig.journal("again"), PACED, route(), Options::default());
+    run.until_moved(8 * MIB).await;
     run.stop().await;
 
-    let remote = rig.remote().await;
-    let mut run = Run::begin(remote, rig.journal("again"), route(), Options::default());
+    let held = Arc::new(HeldReads::default());
+    let disk = Disk::with(Arc::<HeldReads>::clone(&held));
+    let mut run = Run::on(disk, rig.remote().await, rig.journal("again"), route());
     let mut resumed = 0;
     let told = loop {
         match run.next().await {
@@ -288,6 +317,8 @@ async fn a_repeated_upload_says_that_it_verifies() {
             _ => {}
         }
     };
+    held.go_on();
+    assert_eq!(told, Some(Phase::Verifying));
+    run.finish().await.expect_done();
     run.stop().await;
-    assert_eq!(told, Some(sampan_client::transfer::Phase::Verifying));
 }

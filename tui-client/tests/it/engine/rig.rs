@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sampan_client::address::{Account, Server};
+use sampan_client::local::Disk;
 use sampan_client::remote::{Endpoint, Patience, Remote, RetryFor, Secret};
 use sampan_client::state::{Journal, JournalKey, JournalScope, State};
 use sampan_client::transfer::{
@@ -250,8 +251,19 @@ impl Run {
         route: Route,
         options: Options,
     ) -> Self {
-        let Started { engine, events, .. } = Engine::start(remote, journal, settings);
-        assert!(engine.try_send(Command::Submit(BatchId(1), Batch { route, options })));
+        let started = Engine::start(remote, journal, settings);
+        Self::of(started, Batch { route, options })
+    }
+
+    /// A run on a disk of its own kind.
+    pub(crate) fn on(disk: Disk, remote: Remote, journal: Journal, route: Route) -> Self {
+        let started = Engine::start_on(disk, remote, journal, Settings::default());
+        Self::of(started, Batch { route, options: Options::default() })
+    }
+
+    fn of(started: Started, batch: Batch) -> Self {
+        let Started { engine, events, .. } = started;
+        assert!(engine.try_send(Command::Submit(BatchId(1), batch)));
         Self { engine, events, seen: Vec::new() }
     }
 
