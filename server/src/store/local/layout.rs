@@ -2,16 +2,17 @@
 //!
 //! ```text
 //! homes/NAME       one folder an account: plain files
-//! staging/uID      an unfinished upload: data, journal
+//! staging/uID      an unfinished upload: data, journal; `uID.N` after its bytes were given up N times
 //! staging/pXXXX    a pack that is arriving
-//! staging/gXXXX    what was removed or replaced and still has to be deleted
+//! staging/gXXXX    what was removed or replaced, or a removed account's home, still to be deleted
 //! sampand.db       accounts, ledger, uploads, intents, answers (SQLite, with -wal and -shm)
 //! ```
 //!
 //! Homes and staging must lie on one file system and mount, which must be able to exchange two
 //! names in one step: both are tried at every start.
 //!
-//! Invariant: everything in staging is named by an upload or an intent, or may be deleted.
+//! Invariant: everything in staging is named by an upload, an intent or an account that is being
+//! removed, or may be deleted.
 
 use std::io;
 use std::os::fd::OwnedFd;

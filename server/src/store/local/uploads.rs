@@ -182,8 +182,8 @@ impl Inner {
     /// sent again, and nothing of it is read as proof. The caller has its slot's turn.
     ///
     /// First the row says that another staging folder counts, then this one is deleted. If even
-    /// the row cannot be written, the upload stays in memory as lost; should the process end before
-    /// it can, the next one hashes what the disk, not the page cache, has.
+    /// the row cannot be written, the upload stays in memory as lost: an orderly stop tries again,
+    /// and after another one the next process hashes what the disk, not the page cache, has.
     pub(super) fn lose_staging(&self, upload: &Upload) -> Result<()> {
         upload.lost.store(true, Ordering::Relaxed);
         upload.lock().state.set_phase(Phase::Gone);
