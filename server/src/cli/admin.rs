@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep};
 
 use super::exit::CliError;
+use super::signals::Interrupt;
 use crate::config::Settings;
 use crate::control::{AdminAnswer, AdminRequest, Administration, call};
 use crate::server::open_claimed;
-use crate::state::{DataFolder, StateError};
+use crate::state::{DataFolder, DataLock, StateError};
 use crate::store::ScanProgress;
 
 /// A folder that is claimed while nobody answers belongs to a server that starts or stops, or to
@@ -22,56 +24,82 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How often is said how far a count is.
 const COUNTING_EVERY: Duration = Duration::from_secs(1);
 
-/// Carries the request out; a refusal is an error.
-pub(super) async fn perform(
-    settings: &Settings,
-    request: AdminRequest,
-) -> Result<AdminAnswer, CliError> {
-    perform_watched(settings, request, &mut |_, _| {}, std::future::pending()).await
+/// An administrator at work: on which data, and until which signal.
+pub(super) struct Admin<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) interrupt: &'a Interrupt,
 }
 
-/// The same for a request that may take long: `counting` hears how far a count is, entries and
-/// round, and `stop` ends it.
-pub(super) async fn perform_watched(
-    settings: &Settings,
-    request: AdminRequest,
-    counting: &mut (dyn FnMut(u64, u64) + Send),
-    stop: impl Future<Output = ()>,
-) -> Result<AdminAnswer, CliError> {
-    tokio::pin!(stop);
-    // Only who makes an account may be the first: what others ask about is somewhere else.
-    let folder = match request {
-        AdminRequest::AddUser { .. } => DataFolder::open(&settings.data)?,
-        _ => DataFolder::open_existing(&settings.data)?,
-    };
-    let give_up = Instant::now() + PATIENCE;
-    let answer = loop {
-        if let Some(server) = folder.call_admin_socket().await? {
-            break tokio::select! {
-                answer = call(server, &request, counting) => answer?,
-                () = &mut stop => return Err(CliError::Interrupted),
-            };
-        }
-        match folder.lock() {
-            Ok(lock) => {
+impl Admin<'_> {
+    /// Carries the request out; a refusal is an error. A signal ends the waiting: what the server has
+    /// begun it may finish.
+    pub(super) async fn perform(&self, request: AdminRequest) -> Result<AdminAnswer, CliError> {
+        self.perform_watched(request, &mut |_, _| {}).await
+    }
+
+    /// The same for a request that may take long: `counting` hears how far a count is, entries and
+    /// round.
+    pub(super) async fn perform_watched(
+        &self,
+        request: AdminRequest,
+        counting: &mut (dyn FnMut(u64, u64) + Send),
+    ) -> Result<AdminAnswer, CliError> {
+        let settings = self.settings;
+        // Only who makes an account may be the first: what others ask about is somewhere else.
+        let folder = match request {
+            AdminRequest::AddUser { .. } => DataFolder::open(&settings.data)?,
+            _ => DataFolder::open_existing(&settings.data)?,
+        };
+        let answer = match self.server_or_lock(&folder).await? {
+            Claim::Served(server) => {
+                self.unless_stopped(call(server, &request, counting)).await??
+            }
+            Claim::Locked(lock) => {
                 let open = open_claimed(folder, lock, settings).await?;
                 let administration =
                     Administration::direct(open.store.clone(), open.accounts.clone());
-                let answer = tokio::select! {
-                    answer = watch(&administration, request, counting) => Ok(answer),
-                    () = &mut stop => Err(CliError::Interrupted),
-                };
+                let answer = self.unless_stopped(watch(&administration, request, counting)).await;
                 open.store.close().await;
-                break answer?;
+                answer?
             }
-            Err(StateError::Locked { .. }) if Instant::now() < give_up => sleep(PAUSE).await,
-            Err(error) => return Err(error.into()),
+        };
+        match answer {
+            AdminAnswer::Refused(refusal) => Err(refusal.into()),
+            answer => Ok(answer),
         }
-    };
-    match answer {
-        AdminAnswer::Refused(refusal) => Err(refusal.into()),
-        answer => Ok(answer),
     }
+
+    /// Whoever serves the folder, or else the folder itself.
+    async fn server_or_lock(&self, folder: &DataFolder) -> Result<Claim, CliError> {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            if let Some(server) = folder.call_admin_socket().await? {
+                return Ok(Claim::Served(server));
+            }
+            match folder.lock() {
+                Ok(lock) => return Ok(Claim::Locked(lock)),
+                Err(StateError::Locked { .. }) if Instant::now() < give_up => {
+                    self.unless_stopped(sleep(PAUSE)).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, CliError> {
+        tokio::select! {
+            done = work => Ok(done),
+            () = self.interrupt.heard() => Err(CliError::Interrupted),
+        }
+    }
+}
+
+/// Who carries a request out.
+enum Claim {
+    /// The server that runs.
+    Served(UnixStream),
+    /// This process.
+    Locked(DataLock),
 }
 
 /// Carries the request out here, and says how far it is.

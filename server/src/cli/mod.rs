@@ -27,7 +27,9 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use sampan_protocol::size::{SizeError, parse_limit};
 
+use self::admin::Admin;
 use self::exit::CliError;
+use self::signals::Interrupt;
 use crate::account::AccountName;
 use crate::config::{LogFormat, Overrides, Settings, parse_address};
 use crate::state;
@@ -152,10 +154,16 @@ fn perform(arguments: Arguments) -> Result<ExitCode, CliError> {
     let outcome = runtime.block_on(async {
         match command {
             Command::Serve { .. } => serve::serve(&settings).await,
-            Command::User(command) => user::run(command, &settings).await,
-            Command::Quota(command) => quota::run(command, &settings).await,
-            Command::Status { json } => status::run(json, &settings).await,
+            Command::User(command) => user::run(command, &admin).await,
+            Command::Quota(command) => quota::run(command, &admin).await,
+            Command::Status { json } => status::run(json, &admin).await,
             Command::Fingerprint => fingerprint::run(&settings),
+        let interrupt = match command {
+            // It hears signals itself.
+            Command::Serve { .. } => Interrupt::default(),
+            _ => Interrupt::listen().map_err(CliError::Runtime)?,
+        };
+        let admin = Admin { settings: &settings, interrupt: &interrupt };
             Command::Completions { shell } => manual::completions(shell),
             Command::Man { command } => manual::man(&command),
         }

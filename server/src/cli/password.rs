@@ -1,6 +1,6 @@
 //! Getting a new password: from standard input, or asked for twice on the terminal.
 //!
-//! Invariant: whatever ends a question, also Ctrl-C, the terminal echoes again afterwards.
+//! Invariant: whatever ends a question, also a signal, the terminal echoes again afterwards.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use sampan_protocol::scram::Verifier;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
 use super::exit::CliError;
+use super::signals::Interrupt;
 use crate::account::{AccountName, verifier_of};
 
 /// Longest line that is read: passwords of any reason fit.
@@ -21,14 +21,29 @@ const MAX_BYTES: u64 = 4096;
 pub(super) async fn new_verifier(
     name: &AccountName,
     from_stdin: bool,
+    interrupt: &Interrupt,
 ) -> Result<Verifier, CliError> {
     let password = if from_stdin {
-        off_thread(|| read_line(io::stdin().lock()).map_err(CliError::PasswordUnreadable)).await?
+        let read = || read_line(io::stdin().lock()).map_err(CliError::PasswordUnreadable);
+        unless_stopped(interrupt, off_thread(read)).await?
     } else {
-        ask_twice(name).await?
+        ask_twice(name, interrupt).await?
     };
     // Deriving is slow on purpose.
-    off_thread(move || Ok(verifier_of(&password, rand::random())?)).await
+    let derive = move || Ok(verifier_of(&password, rand::random())?);
+    unless_stopped(interrupt, off_thread(derive)).await
+}
+
+/// A signal that came before the work was done counts before it.
+async fn unless_stopped<T>(
+    interrupt: &Interrupt,
+    work: impl Future<Output = Result<T, CliError>>,
+) -> Result<T, CliError> {
+    tokio::select! {
+        biased;
+        () = interrupt.heard() => Err(CliError::Interrupted),
+        done = work => done,
+    }
 }
 
 async fn off_thread<T: Send + 'static>(
@@ -46,15 +61,17 @@ fn read_line(input: impl BufRead) -> io::Result<Zeroizing<String>> {
     Ok(line)
 }
 
-async fn ask_twice(name: &AccountName) -> Result<Zeroizing<String>, CliError> {
+async fn ask_twice(
+    name: &AccountName,
+    interrupt: &Interrupt,
+) -> Result<Zeroizing<String>, CliError> {
     if !io::stderr().is_terminal() {
         return Err(CliError::NoTerminal);
     }
     let device = OpenOptions::new().read(true).write(true).open("/dev/tty");
     let device = Arc::new(device.map_err(|_| CliError::NoTerminal)?);
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Runtime)?;
-    let first = ask(&device, &mut interrupt, format!("New password for {name}: ")).await?;
-    let second = ask(&device, &mut interrupt, "The same again: ".to_owned()).await?;
+    let first = ask(&device, interrupt, format!("New password for {name}: ")).await?;
+    let second = ask(&device, interrupt, "The same again: ".to_owned()).await?;
     if *first != *second {
         return Err(CliError::PasswordsDiffer);
     }
@@ -64,7 +81,7 @@ async fn ask_twice(name: &AccountName) -> Result<Zeroizing<String>, CliError> {
 /// Asks for a line that is not shown while it is typed.
 async fn ask(
     device: &Arc<File>,
-    interrupt: &mut Signal,
+    interrupt: &Interrupt,
     question: String,
 ) -> Result<Zeroizing<String>, CliError> {
     // Quiet before the question is seen, so that a quick answer is not shown either.
@@ -80,11 +97,7 @@ async fn ask(
         };
         read().map_err(CliError::PasswordUnreadable)
     });
-    let answer = tokio::select! {
-        biased;
-        _ = interrupt.recv() => Err(CliError::Interrupted),
-        answer = reading => answer,
-    };
+    let answer = unless_stopped(interrupt, reading).await;
     drop(silence);
     answer
 }

@@ -6,13 +6,12 @@ use clap::Subcommand;
 use sampan_protocol::ByteSize;
 use serde::Serialize;
 
-use super::admin::perform;
+use super::admin::Admin;
 use super::exit::CliError;
 use super::output::{count_or_none, moment, print_json, print_table, size_or_none};
 use super::scan::scan;
 use super::{LimitArgument, NameArgument};
 use crate::account::AccountName;
-use crate::config::Settings;
 use crate::control::{AdminAnswer, AdminRequest, Limit, QuotaRow};
 
 #[derive(Debug, Subcommand)]
@@ -48,7 +47,7 @@ pub(super) enum QuotaCommand {
     },
 }
 
-pub(super) async fn run(command: QuotaCommand, settings: &Settings) -> Result<ExitCode, CliError> {
+pub(super) async fn run(command: QuotaCommand, admin: &Admin<'_>) -> Result<ExitCode, CliError> {
     let (request, json) = match command {
         QuotaCommand::Set { name: NameArgument { name }, size, max_files } => {
             let entries = max_files.map_or(Limit::Keep, |limit| Limit::Set(limit.0));
@@ -58,9 +57,9 @@ pub(super) async fn run(command: QuotaCommand, settings: &Settings) -> Result<Ex
         QuotaCommand::Show { name, json } => {
             (AdminRequest::ShowQuota { name: name.map(|name| name.to_string()) }, json)
         }
-        QuotaCommand::Scan { name, json } => return scan(name, json, settings).await,
+        QuotaCommand::Scan { name, json } => return scan(name, json, admin).await,
     };
-    let AdminAnswer::Quotas(quotas) = perform(settings, request).await? else {
+    let AdminAnswer::Quotas(quotas) = admin.perform(request).await? else {
         return Err(CliError::OtherAnswer);
     };
     if json {

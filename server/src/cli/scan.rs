@@ -6,33 +6,30 @@ use std::process::ExitCode;
 use sampan_protocol::ByteSize;
 use serde::Serialize;
 
-use super::admin::{perform, perform_watched};
+use super::admin::Admin;
 use super::exit::{CliError, Failures};
 use super::output::{complain, moment, print, print_json};
-use super::signals::Signals;
 use crate::account::AccountName;
-use crate::config::Settings;
 use crate::control::{AdminAnswer, AdminRequest, ScanRow, UnusualRows};
 
 pub(super) async fn scan(
     name: Option<AccountName>,
     json: bool,
-    settings: &Settings,
+    admin: &Admin<'_>,
 ) -> Result<ExitCode, CliError> {
     let names = match name {
         Some(name) => vec![name.to_string()],
-        None => match perform(settings, AdminRequest::ListUsers).await? {
+        None => match admin.perform(AdminRequest::ListUsers).await? {
             AdminAnswer::Users(users) => users.into_iter().map(|user| user.name).collect(),
             _ => return Err(CliError::OtherAnswer),
         },
     };
-    let mut signals = Signals::catch().map_err(CliError::Runtime)?;
     let mut failures = Failures::default();
     for name in names {
         let mut progress = Progress::of(&name);
         let request = AdminRequest::ScanQuota { name: name.clone() };
         let counting = &mut |entries, round| progress.show(entries, round);
-        let answer = perform_watched(settings, request, counting, signals.next()).await;
+        let answer = admin.perform_watched(request, counting).await;
         progress.clear();
         match answer {
             Ok(AdminAnswer::Scanned(row)) => tell(row, json)?,

@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use sampan_protocol::ByteSize;
 use serde::Serialize;
 
-use super::admin::perform;
+use super::admin::Admin;
 use super::exit::CliError;
 use super::output::{print, print_json};
-use crate::config::Settings;
 use crate::control::{AdminAnswer, AdminRequest, StatusRow};
 
 /// How the server is, as JSON. `sessions` and `uptime_seconds` are null while none runs.
@@ -23,8 +22,8 @@ struct JsonRow {
     uptime_seconds: Option<u64>,
 }
 
-pub(super) async fn run(json: bool, settings: &Settings) -> Result<ExitCode, CliError> {
-    let AdminAnswer::Status(status) = perform(settings, AdminRequest::Status).await? else {
+pub(super) async fn run(json: bool, admin: &Admin<'_>) -> Result<ExitCode, CliError> {
+    let AdminAnswer::Status(status) = admin.perform(AdminRequest::Status).await? else {
         return Err(CliError::OtherAnswer);
     };
     let StatusRow { version, accounts, uploads, staged, sessions, uptime } = status;

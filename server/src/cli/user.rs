@@ -6,13 +6,12 @@ use clap::Subcommand;
 use sampan_protocol::ByteSize;
 use serde::Serialize;
 
-use super::admin::perform;
+use super::admin::Admin;
 use super::exit::CliError;
 use super::output::{count_or_none, moment, print, print_json, print_table, size_or_none};
 use super::scan::tell_unusual;
 use super::{LimitArgument, NameArgument, password};
 use crate::account::AccountName;
-use crate::config::Settings;
 use crate::control::{AccountRow, AdminAnswer, AdminRequest};
 
 #[derive(Debug, Subcommand)]
@@ -75,62 +74,63 @@ pub(super) enum UserCommand {
     },
 }
 
-pub(super) async fn run(command: UserCommand, settings: &Settings) -> Result<ExitCode, CliError> {
+pub(super) async fn run(command: UserCommand, admin: &Admin<'_>) -> Result<ExitCode, CliError> {
     match command {
         UserCommand::Add { name, quota, max_files, password_stdin, take_home } => {
+            let default = admin.settings.default_quota;
             let limits = [
-                quota.map_or(settings.default_quota.bytes, |limit| limit.0),
-                max_files.map_or(settings.default_quota.entries, |limit| limit.0),
+                quota.map_or(default.bytes, |limit| limit.0),
+                max_files.map_or(default.entries, |limit| limit.0),
             ];
-            add(settings, name.name, limits, password_stdin, take_home).await
+            add(admin, name.name, limits, password_stdin, take_home).await
         }
-        UserCommand::List { json } => list(settings, json).await,
+        UserCommand::List { json } => list(admin, json).await,
         UserCommand::Passwd { name: NameArgument { name }, password_stdin } => {
-            let verifier = password::new_verifier(&name, password_stdin).await?;
+            let verifier = password::new_verifier(&name, password_stdin, admin.interrupt).await?;
             let verifier = (&verifier).into();
             let request = AdminRequest::SetPassword { name: name.to_string(), verifier };
-            done(settings, request, &format!("password of {name} changed\n")).await
+            done(admin, request, &format!("password of {name} changed\n")).await
         }
         UserCommand::Disable { name: NameArgument { name } } => {
             let request = AdminRequest::SetDisabled { name: name.to_string(), disabled: true };
-            done(settings, request, &format!("{name} disabled\n")).await
+            done(admin, request, &format!("{name} disabled\n")).await
         }
         UserCommand::Enable { name: NameArgument { name } } => {
             let request = AdminRequest::SetDisabled { name: name.to_string(), disabled: false };
-            done(settings, request, &format!("{name} enabled\n")).await
+            done(admin, request, &format!("{name} enabled\n")).await
         }
         UserCommand::Remove { name: NameArgument { name }, purge } => {
             let request = AdminRequest::RemoveUser { name: name.to_string(), purge };
             let home = if purge { "home deleted" } else { "home kept" };
-            done(settings, request, &format!("{name} removed, {home}\n")).await
+            done(admin, request, &format!("{name} removed, {home}\n")).await
         }
     }
 }
 
 async fn done(
-    settings: &Settings,
+    admin: &Admin<'_>,
     request: AdminRequest,
     message: &str,
 ) -> Result<ExitCode, CliError> {
-    match perform(settings, request).await? {
+    match admin.perform(request).await? {
         AdminAnswer::Done => print(message).map(|()| ExitCode::SUCCESS),
         _ => Err(CliError::OtherAnswer),
     }
 }
 
 async fn add(
-    settings: &Settings,
+    admin: &Admin<'_>,
     name: AccountName,
     [bytes, entries]: [Option<u64>; 2],
     password_stdin: bool,
     take_home: bool,
 ) -> Result<ExitCode, CliError> {
-    let verifier = password::new_verifier(&name, password_stdin).await?;
+    let verifier = password::new_verifier(&name, password_stdin, admin.interrupt).await?;
     let verifier = (&verifier).into();
     let request =
         AdminRequest::AddUser { name: name.to_string(), verifier, bytes, entries, take_home };
     let AdminAnswer::Added { bytes: found, entries: found_entries, unusual } =
-        perform(settings, request).await?
+        admin.perform(request).await?
     else {
         return Err(CliError::OtherAnswer);
     };
@@ -159,8 +159,8 @@ struct JsonRow {
     files: u64,
 }
 
-async fn list(settings: &Settings, json: bool) -> Result<ExitCode, CliError> {
-    let AdminAnswer::Users(users) = perform(settings, AdminRequest::ListUsers).await? else {
+async fn list(admin: &Admin<'_>, json: bool) -> Result<ExitCode, CliError> {
+    let AdminAnswer::Users(users) = admin.perform(AdminRequest::ListUsers).await? else {
         return Err(CliError::OtherAnswer);
     };
     if json {

@@ -86,6 +86,9 @@ fn every_row_has_its_test() {
             assert!(source.contains(&format!("fn {test}(")), "{row}: there is no test {name}");
         }
     }
+            "signals::a_command_that_waits_for_the_server_is_stopped_with_130",
+            "signals::a_command_whose_password_does_not_come_is_stopped_with_130",
+            "signals::a_question_that_is_stopped_lets_the_terminal_echo_again",
     let help = run(sampand(&["--help"]), "").out;
     let commands = help.split("Commands:\n").nth(1).unwrap().lines();
     let commands: Vec<_> = commands.map_while(|line| line.split_whitespace().next()).collect();

@@ -18,3 +18,4 @@ mod scale;
 mod scan;
 mod served;
 mod session;
+mod signals;
