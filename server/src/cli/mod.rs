@@ -31,7 +31,7 @@ use self::admin::Admin;
 use self::exit::CliError;
 use self::signals::Interrupt;
 use crate::account::AccountName;
-use crate::config::{LogFormat, Overrides, Settings, parse_address};
+use crate::config::{Durability, LogFormat, Overrides, Settings, parse_address};
 use crate::state;
 
 /// Sampan's server: homes, quotas and uploads that survive anything.
@@ -66,10 +66,15 @@ enum Command {
     #[command(after_help = "Example:\n  sampand serve --data /srv/sampan --listen 0.0.0.0:7227")]
     Serve {
         /// Where to listen, as often as needed; port 0 takes a free one [default: [::]:7227]
-        #[arg(long, value_name = "ADDR:PORT", value_parser = parse_address)]
+        #[arg(long, env = "SAMPAND_LISTEN", value_name = "ADDR:PORT", value_delimiter = ',',
+              value_parser = parse_address)]
         listen: Vec<SocketAddr>,
+        /// Whether an acknowledged change is on disk (full), or may be lost in a power cut [default:
+        /// full]
+        #[arg(long, env = "SAMPAND_DURABILITY", value_name = "HOW")]
+        durability: Option<Durability>,
         /// How log lines look [default: text]
-        #[arg(long, value_name = "FORMAT")]
+        #[arg(long, env = "SAMPAND_LOG_FORMAT", value_name = "FORMAT")]
         log: Option<LogFormat>,
     },
     /// Makes, lists and changes accounts
@@ -142,8 +147,9 @@ fn perform(arguments: Arguments) -> Result<ExitCode, CliError> {
         _ => {}
     }
     let mut overrides = Overrides { config, data, ..Overrides::default() };
-    if let Command::Serve { listen, log } = &command {
+    if let Command::Serve { listen, durability, log } = &command {
         overrides.listen.clone_from(listen);
+        overrides.durability = *durability;
         overrides.log = *log;
     }
     let settings = Settings::load(&overrides)?;
@@ -152,18 +158,18 @@ fn perform(arguments: Arguments) -> Result<ExitCode, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(CliError::Runtime)?;
     let outcome = runtime.block_on(async {
-        match command {
-            Command::Serve { .. } => serve::serve(&settings).await,
-            Command::User(command) => user::run(command, &admin).await,
-            Command::Quota(command) => quota::run(command, &admin).await,
-            Command::Status { json } => status::run(json, &admin).await,
-            Command::Fingerprint => fingerprint::run(&settings),
         let interrupt = match command {
             // It hears signals itself.
             Command::Serve { .. } => Interrupt::default(),
             _ => Interrupt::listen().map_err(CliError::Runtime)?,
         };
         let admin = Admin { settings: &settings, interrupt: &interrupt };
+        match command {
+            Command::Serve { .. } => serve::serve(&settings).await,
+            Command::User(command) => user::run(command, &admin).await,
+            Command::Quota(command) => quota::run(command, &admin).await,
+            Command::Status { json } => status::run(json, &admin).await,
+            Command::Fingerprint => fingerprint::run(&settings),
             Command::Completions { shell } => manual::completions(shell),
             Command::Man { command } => manual::man(&command),
         }

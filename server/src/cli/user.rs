@@ -23,7 +23,7 @@ pub(super) enum UserCommand {
         #[command(flatten)]
         name: NameArgument,
         /// Bytes it may hold, such as 500M, 10GiB or none [default: default_quota]
-        #[arg(long, value_name = "SIZE")]
+        #[arg(long, env = "SAMPAND_DEFAULT_QUOTA", value_name = "SIZE")]
         quota: Option<LimitArgument>,
         /// Files and folders it may hold, or none [default: default_max_files]
         #[arg(long, value_name = "N")]

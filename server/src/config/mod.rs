@@ -47,7 +47,7 @@ impl Listen {
 }
 
 /// What an acknowledged change means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// It is on disk.
@@ -160,9 +160,11 @@ pub struct Overrides {
     pub config: Option<PathBuf>,
     /// `--data` or `SAMPAND_DATA`.
     pub data: Option<PathBuf>,
-    /// `--listen`, as often as it was given.
+    /// `--listen`, as often as it was given, or `SAMPAND_LISTEN`.
     pub listen: Vec<SocketAddr>,
-    /// `--log`.
+    /// `--durability` or `SAMPAND_DURABILITY`.
+    pub durability: Option<Durability>,
+    /// `--log` or `SAMPAND_LOG_FORMAT`.
     pub log: Option<LogFormat>,
 }
 
@@ -186,6 +188,9 @@ impl Settings {
         }
         if !overrides.listen.is_empty() {
             settings.listen = Listen::At(overrides.listen.clone());
+        }
+        if let Some(durability) = overrides.durability {
+            settings.durability = durability;
         }
         if let Some(log) = overrides.log {
             settings.log = log;

@@ -11,6 +11,13 @@ fn nothing_written_is_the_defaults() {
     assert_eq!(parse(""), Ok(Settings::default()));
 }
 
+/// CONTRACT: running requests get 10 s when the server stops. DESIGN 4: 10 s from accept to logged in.
+#[test]
+fn what_cannot_be_set_is_as_promised() {
+    let Bounds { grace, login_deadline, .. } = Bounds::default();
+    assert_eq!((grace, login_deadline), (Duration::from_secs(10), Duration::from_secs(10)));
+}
+
 /// Every key stands in the example as `#key = default`, and without the `#` it is accepted.
 #[test]
 fn the_example_names_every_key_with_its_default() {

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::program::{ADD, Data, ran, run, sampand};
+use crate::program::{ADD, Data, Serving, ran, run, sampand};
 
 /// Command, or what else a row is about, and the tests of it.
 const ROWS: &[(&str, &[&str])] = &[
@@ -38,8 +38,15 @@ const ROWS: &[(&str, &[&str])] = &[
             "contract::a_default_quota_is_what_the_configuration_says",
         ],
     ),
-    ("quota", &["cli::the_first_hour_without_a_server", "cli::the_first_hour_through_a_server"]),
-    ("status", &["cli::status_with_and_without_a_server"]),
+    (
+        "quota",
+        &[
+            "cli::the_first_hour_without_a_server",
+            "cli::the_first_hour_through_a_server",
+            "scan::homes_are_counted_without_a_server",
+            "scan::homes_are_counted_through_a_server",
+        ],
+    ),
     ("fingerprint", &["cli::serve_says_where_and_who"]),
     ("completions", &["manual::completions_are_the_shells_own"]),
     ("man", &["manual::man_prints_pages_without_a_data_folder"]),
@@ -48,10 +55,16 @@ const ROWS: &[(&str, &[&str])] = &[
         &[
             "contract::a_flag_beats_the_environment_which_beats_the_file",
             "cli::the_configuration_is_read_and_its_errors_name_the_line",
+            "settings::system_the_usual_file_is_read_if_nothing_else_is_named",
         ],
     ),
+    ("listen", &["settings::listen"]),
+    ("default_quota", &["settings::default_quota"]),
+    ("durability", &["settings::durability"]),
+    ("log", &["settings::log"]),
     ("NAME, SIZE", &["cli::wrong_usage_is_2", "contract::sizes_are_read_as_the_contract_says"]),
     ("acting as the owner of DATA", &["cli::root_acts_as_the_folders_owner"]),
+    ("admin.sock", &["contract::a_long_way_to_the_data_is_no_obstacle"]),
     ("0", &["cli::the_first_hour_without_a_server"]),
     ("1", &["cli::a_second_server_names_the_first"]),
     ("2", &["cli::wrong_usage_is_2", "cli::a_password_that_cannot_be_typed_everywhere_is_2"]),
@@ -69,6 +82,9 @@ const ROWS: &[(&str, &[&str])] = &[
         "130",
         &[
             "cli::an_interrupted_question_is_130_and_the_terminal_echoes_again",
+            "signals::a_command_that_waits_for_the_server_is_stopped_with_130",
+            "signals::a_command_whose_password_does_not_come_is_stopped_with_130",
+            "signals::a_question_that_is_stopped_lets_the_terminal_echo_again",
             "cli::serve_says_where_and_who",
         ],
     ),
@@ -86,9 +102,6 @@ fn every_row_has_its_test() {
             assert!(source.contains(&format!("fn {test}(")), "{row}: there is no test {name}");
         }
     }
-            "signals::a_command_that_waits_for_the_server_is_stopped_with_130",
-            "signals::a_command_whose_password_does_not_come_is_stopped_with_130",
-            "signals::a_question_that_is_stopped_lets_the_terminal_echo_again",
     let help = run(sampand(&["--help"]), "").out;
     let commands = help.split("Commands:\n").nth(1).unwrap().lines();
     let commands: Vec<_> = commands.map_while(|line| line.split_whitespace().next()).collect();
@@ -133,6 +146,26 @@ fn a_server_that_does_not_answer_is_3() {
     assert_eq!((ran.code, &*ran.out), (3, ""), "{ran:?}");
     assert!(ran.err.starts_with("sampand: the running server did not answer: "), "{ran:?}");
     assert_eq!(ran.err.lines().count(), 1);
+}
+
+/// A socket's path has 107 bytes; the way to DATA may be longer.
+#[test]
+fn a_long_way_to_the_data_is_no_obstacle() {
+    let data = Data::new();
+    let far = data.folder.path().join("x".repeat(200)).join("data");
+    fs::create_dir(far.parent().unwrap()).unwrap();
+    let command = |arguments: &[&str]| {
+        let mut command = sampand(arguments);
+        command.arg("--data").arg(&far);
+        command
+    };
+    let server = Serving::begin(command(&["serve", "--listen", "127.0.0.1:0"]));
+    assert_eq!(run(command(&ADD), "secret\n").code, 0);
+    let status = run(command(&["status", "--json"]), "").out;
+    assert!(status.starts_with("{\"running\":true,"), "{status}");
+    let (status, log) = server.signal(Signal::TERM);
+    assert_eq!(status.code(), Some(0));
+    assert!(log.contains("account added"), "{log}");
 }
 
 #[test]

@@ -18,4 +18,5 @@ mod scale;
 mod scan;
 mod served;
 mod session;
+mod settings;
 mod signals;

@@ -60,16 +60,7 @@ impl Data {
 
     /// The same at an address.
     pub(crate) fn serve_at(&self, address: &str) -> Serving {
-        let mut child = self
-            .command(&["serve", "--listen", address])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        out.read_line(&mut line).unwrap();
-        Serving { child, line }
+        Serving::begin(self.command(&["serve", "--listen", address]))
     }
 }
 
@@ -80,6 +71,16 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
+    /// Starts it, and waits for its line.
+    pub(crate) fn begin(mut command: Command) -> Self {
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        Self { child, line }
+    }
+
     /// Where it listens, and what it pins, as its first line says.
     pub(crate) fn announced(&self) -> (SocketAddr, Fingerprint) {
         let words: Vec<&str> = self.line.split_whitespace().collect();
@@ -114,10 +115,22 @@ pub(crate) fn program() -> OsString {
     std::env::var_os("SAMPAN_TEST_SAMPAND").unwrap_or_else(|| env!("CARGO_BIN_EXE_sampand").into())
 }
 
+/// What the program reads of its environment.
+const VARIABLES: [&str; 8] = [
+    "NOTIFY_SOCKET",
+    "SAMPAND_CONFIG",
+    "SAMPAND_DATA",
+    "SAMPAND_DEFAULT_QUOTA",
+    "SAMPAND_DURABILITY",
+    "SAMPAND_LISTEN",
+    "SAMPAND_LOG",
+    "SAMPAND_LOG_FORMAT",
+];
+
 pub(crate) fn sampand(arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     command.args(arguments);
-    for variable in ["SAMPAND_DATA", "SAMPAND_CONFIG", "SAMPAND_LOG", "NOTIFY_SOCKET"] {
+    for variable in VARIABLES {
         command.env_remove(variable);
     }
     command
