@@ -8,6 +8,7 @@ mod contract;
 mod files;
 mod harness;
 mod hostile;
+mod live;
 mod login;
 mod manual;
 mod paths;
