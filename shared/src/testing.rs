@@ -24,6 +24,23 @@ pub fn identity() -> &'static ServerIdentity {
     IDENTITY.get_or_init(|| ServerIdentity::generate().expect("a key can be made in a test"))
 }
 
+/// A certificate authority, in PEM, and a server that it vouches for under these names.
+pub fn vouched_for(names: &[&str]) -> (String, ServerIdentity) {
+    let made = || -> Result<_, rcgen::Error> {
+        let root_key = rcgen::KeyPair::generate()?;
+        let mut root = rcgen::CertificateParams::new(vec![])?;
+        root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let root_pem = root.self_signed(&root_key)?.pem();
+        let key = rcgen::KeyPair::generate()?;
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let own = rcgen::CertificateParams::new(names)?;
+        let own = own.signed_by(&key, &rcgen::Issuer::new(root, root_key))?;
+        Ok((root_pem, key.serialize_pem(), own.pem()))
+    };
+    let (root_pem, key, own) = made().expect("a test's names can stand in a certificate");
+    (root_pem, ServerIdentity::from_pem(&key, &own).expect("a fresh identity is usable"))
+}
+
 /// Both ends, client first, of one connection over the loopback interface, secured by
 /// [`identity`].
 pub async fn secured_pair() -> (Secured, Secured) {

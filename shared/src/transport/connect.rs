@@ -1,7 +1,7 @@
 //! The client's side: find the host, connect, shake hands, decide.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -168,11 +168,12 @@ async fn handshake_untimed(
     target: &Target,
     roots: Option<&Roots>,
 ) -> Result<Connected, ConnectError> {
-    let name =
-        ServerName::try_from(target.host.clone()).map_err(|error| ConnectError::NameNotFound {
+    let name = ServerName::try_from(without_zone(&target.host).to_owned()).map_err(|error| {
+        ConnectError::NameNotFound {
             host: target.host.clone(),
             source: io::Error::new(io::ErrorKind::InvalidInput, error),
-        })?;
+        }
+    })?;
     let tcp = connect_tcp(target).await?;
     let unreachable = |source| ConnectError::Unreachable { target: target.clone(), source };
     prepare_socket(&tcp).map_err(unreachable)?;
@@ -200,6 +201,15 @@ async fn handshake_untimed(
         SecureError::Io(error) => unreachable(error),
     })?;
     Ok(Connected { secured, server })
+}
+
+/// What TLS calls a host: the zone of `fe80::1%eth0` is this machine's own affair, and stands in no
+/// certificate.
+fn without_zone(host: &str) -> &str {
+    match host.split_once('%') {
+        Some((address, _)) if address.parse::<Ipv6Addr>().is_ok() => address,
+        _ => host,
+    }
 }
 
 fn configuration() -> Result<ClientConfig, rustls::Error> {
@@ -320,6 +330,14 @@ mod tests {
         let expected = ["1.1.1.1:1", "[::1]:1", "1.1.1.2:1"].map(|a| a.parse().unwrap());
         assert_eq!(interleaved(&addresses), expected);
         assert!(interleaved(&[]).is_empty());
+    }
+
+    #[test]
+    fn tls_hears_of_no_zone() {
+        assert_eq!(without_zone("fe80::1%eth0"), "fe80::1");
+        for host in ["fe80::1", "example.org", "50%.example.org", "%", ""] {
+            assert_eq!(without_zone(host), host);
+        }
     }
 
     #[test]

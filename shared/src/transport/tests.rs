@@ -1,15 +1,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
 use crate::frame::FrameLimits;
-use crate::testing::identity;
+use crate::testing::{identity, vouched_for};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -91,17 +91,9 @@ async fn a_pinned_key_decides_alone() {
 
 /// A root that verifies 127.0.0.1, and a server with a certificate of it.
 fn verified_identity() -> (Roots, ServerIdentity) {
-    let root_key = rcgen::KeyPair::generate().unwrap();
-    let mut root = rcgen::CertificateParams::new(vec![]).unwrap();
-    root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let root_certificate = root.self_signed(&root_key).unwrap();
-    let issuer = rcgen::Issuer::new(root, root_key);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let own = rcgen::CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
-    let own = own.signed_by(&key, &issuer).unwrap();
+    let (root, identity) = vouched_for(&["127.0.0.1"]);
     let mut store = rustls::RootCertStore::empty();
-    store.add(root_certificate.der().clone()).unwrap();
-    let identity = ServerIdentity::from_pem(&key.serialize_pem(), &own.pem()).unwrap();
+    store.add(CertificateDer::from_pem_slice(root.as_bytes()).unwrap()).unwrap();
     (Roots::Only(Arc::new(store)), identity)
 }
 
