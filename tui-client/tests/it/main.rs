@@ -11,10 +11,12 @@ mod disk;
 mod engine;
 mod globs;
 mod impostor;
+mod ipv6;
 mod looking;
 mod program;
 mod proxy;
 mod refusals;
+mod roots;
 #[cfg(debug_assertions)]
 mod rounds;
 mod screen;

@@ -1,6 +1,6 @@
 //! A real server in this process, and programs that are at home on it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ pub(crate) const PASSWORD: &str = "correct horse";
 pub(crate) struct TestServer {
     running: Option<RunningServer>,
     open: Option<OpenData>,
+    address: IpAddr,
     pub(crate) port: u16,
     runtime: Runtime,
     data: TempDir,
@@ -34,8 +35,19 @@ impl TestServer {
         Self::start_in(TempDir::new().unwrap(), &Settings { disk_floor: 0, ..Settings::default() })
     }
 
+    /// On IPv6; `None` on a machine that has none.
+    pub(crate) fn start_on_ipv6() -> Option<Self> {
+        std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).ok()?;
+        let settings = Settings { disk_floor: 0, ..Settings::default() };
+        Some(Self::start_at(Ipv6Addr::LOCALHOST.into(), TempDir::new().unwrap(), &settings))
+    }
+
     /// With its data in `data`.
     pub(crate) fn start_in(data: TempDir, settings: &Settings) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), data, settings)
+    }
+
+    fn start_at(address: IpAddr, data: TempDir, settings: &Settings) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.unwrap();
@@ -43,7 +55,7 @@ impl TestServer {
         let (open, running) = runtime.block_on(async {
             let open = sampan_server::open(&path, settings).await.unwrap();
             let identity = open.identity().unwrap();
-            let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let socket = TcpListener::bind((address, 0)).await.unwrap();
             let (store, accounts) = (Arc::clone(&open.store), Arc::clone(&open.accounts));
             let running =
                 sampan_server::start(settings.bounds, store, accounts, &identity, vec![socket]);
@@ -51,7 +63,7 @@ impl TestServer {
             (open, running)
         });
         let port = running.addresses()[0].port();
-        Self { running: Some(running), open: Some(open), port, runtime, data }
+        Self { running: Some(running), open: Some(open), address, port, runtime, data }
     }
 
     /// Makes an account, and a program that has met the server and holds a key of the account.
@@ -136,7 +148,8 @@ impl User<'_> {
 
     /// A place in the home.
     pub(crate) fn place(&self, path: &str) -> String {
-        format!("sampan://{}@127.0.0.1:{}/{path}", self.name, self.port)
+        let server = SocketAddr::new(self.server.address, self.port);
+        format!("sampan://{}@{server}/{path}", self.name)
     }
 
     pub(crate) fn account(&self) -> Account {
