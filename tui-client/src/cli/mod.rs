@@ -40,7 +40,7 @@ mod session;
 mod sum;
 mod uploads;
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -134,9 +134,7 @@ pub fn main() -> ExitCode {
             return Code::Usage.into();
         }
         Err(told) => {
-            // Help and wrong usage alike; a reader that has gone wanted neither.
-            let _told = told.print();
-            return ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(Code::Usage as u8));
+            return help_or_usage(&told).into();
         }
     };
     // Outside of all tasks: dropped when none of them runs any more, on a panic too.
@@ -152,6 +150,16 @@ pub fn main() -> ExitCode {
     runtime.shutdown_timeout(END_WITHIN);
     drop(leftovers);
     code.into()
+}
+
+/// What the arguments' reader has to say: help and versions are data, the rest is wrong usage.
+fn help_or_usage(told: &clap::Error) -> Code {
+    match told.print().and_then(|()| io::stdout().flush()) {
+        _ if told.use_stderr() => Code::Usage,
+        Ok(()) => Code::Done,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Code::Done,
+        Err(error) => Stop::Output(error).conclude(),
+    }
 }
 
 /// Something stood before a command's name, so that the name was taken for a place.

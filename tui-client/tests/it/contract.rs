@@ -168,9 +168,18 @@ const ROWS: &[(&str, &[&str])] = &[
             "carry::an_interrupted_command_is_finished_by_repeating_it",
             "signals::a_signal_is_heard_while_nobody_reads_the_output",
             "signals::a_second_signal_ends_at_once",
+            "signals::every_command_that_waits_for_the_server_is_stopped_with_130",
         ],
     ),
-    ("a closed pipe", &["commands::a_closed_pipe_ends_quietly"]),
+    (
+        "a closed pipe",
+        &[
+            "commands::a_closed_pipe_ends_quietly",
+            "pipes::a_closed_pipe_ends_every_command_quietly",
+        ],
+    ),
+    ("standard output", &["pipes::an_output_that_takes_nothing_ends_every_command_with_6"]),
+    ("SAMPAN_HOME", &["own_files::they_lie_in_the_platforms_folders_or_all_under_one"]),
 ];
 
 /// The table names tests that are there, and every command that is.

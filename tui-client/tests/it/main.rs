@@ -13,6 +13,8 @@ mod globs;
 mod impostor;
 mod ipv6;
 mod looking;
+mod own_files;
+mod pipes;
 mod program;
 mod proxy;
 mod refusals;

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::program::Ended;
+use sampan_client::address::Place;
+use sampan_client::state::State;
+
+use crate::program::{Ended, Program};
 use crate::server::{TestServer, User};
 
 /// A pipe holds at least so much before whoever writes into it waits.
@@ -64,4 +67,47 @@ fn a_second_signal_ends_at_once() {
         kill_process(Pid::from_child(&child), signal).unwrap();
     }
     ends(child, reader);
+}
+
+/// A server that takes connections and says nothing: every command waits for it, and is stopped.
+#[test]
+fn every_command_that_waits_for_the_server_is_stopped_with_130() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let program = Program::new();
+    let place = format!("sampan://ada@127.0.0.1:{}/", silent.local_addr().unwrap().port());
+    let account = Place::parse(place.as_ref(), None).unwrap().account;
+    State::under(program.home()).store_login_key(&account, &[1; 32]).unwrap();
+    let here = tempfile::TempDir::new().unwrap();
+    fs::write(here.path().join("a"), b"a").unwrap();
+    let file = format!("{place}a");
+    let commands: [&[&str]; 14] = [
+        &["login", &place],
+        &["logout", &place],
+        &["ls", &place],
+        &["put", "a", &place],
+        &["get", &file],
+        &["mkdir", &file],
+        &["rm", &file],
+        &["mv", &file, &place],
+        &["cat", &file],
+        &["du", &place],
+        &["df", &place],
+        &["sum", &file],
+        &["uploads", &place],
+        &["uploads", "--abort", "1", &place],
+    ];
+    for words in commands {
+        for signal in [Signal::INT, Signal::TERM] {
+            let mut command = program.command(words);
+            command.current_dir(here.path()).env("SAMPAN_PASSWORD", "secret");
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+            let child = command.spawn().unwrap();
+            // Held until the command has ended.
+            let connection = silent.accept().unwrap();
+            kill_process(Pid::from_child(&child), signal).unwrap();
+            let ended = Ended::of(child.wait_with_output().unwrap());
+            assert_eq!((ended.code, ended.text()), (130, ""), "{words:?} {signal:?}: {ended:?}");
+            drop(connection);
+        }
+    }
 }
