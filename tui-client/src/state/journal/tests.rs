@@ -1,0 +1,154 @@
+use super::*;
+use crate::address::Account;
+
+fn account(written: &str) -> Account {
+    crate::address::Place::parse(written.as_ref(), None).unwrap().account
+}
+
+fn command(operands: &[&str]) -> JournalScope {
+    let operands = operands.iter().map(|operand| operand.as_bytes().to_vec()).collect();
+    JournalScope::Command { verb: "put", operands }
+}
+
+#[test]
+fn a_key_stands_for_one_command_of_one_account() {
+    let key = |who: &str, scope: &JournalScope| JournalKey::new(&account(who), scope);
+    let first = key("a@h", &command(&["/x", "y"]));
+    assert_eq!(first, key("a@h", &command(&["/x", "y"])));
+    for other in [
+        key("b@h", &command(&["/x", "y"])),
+        key("a@i", &command(&["/x", "y"])),
+        key("a@h", &command(&["/xy"])),
+        key("a@h", &command(&["/x", "y", ""])),
+        key("a@h", &JournalScope::Queue),
+    ] {
+        assert_ne!(first, other);
+    }
+}
+
+#[test]
+fn the_next_run_finds_the_same_keys() {
+    let home = tempfile::tempdir().unwrap();
+    let state = State::under(home.path());
+    let key = JournalKey::new(&account("a@h"), &command(&["/x"]));
+    let first = Journal::open(&state, &key, [1; 32], 10).unwrap();
+    let upload = first.keys().upload_key(b"/x", b"y");
+    let staging = first.keys().staging_digits(b"/x", b"y");
+    assert!(!first.keys().are_continued());
+    drop(first);
+
+    let second = Journal::open(&state, &key, [2; 32], 11).unwrap();
+    assert!(second.keys().are_continued());
+    assert_eq!(second.keys().upload_key(b"/x", b"y"), upload);
+    assert_eq!(second.keys().staging_digits(b"/x", b"y"), staging);
+    assert_ne!(second.keys().upload_key(b"/xy", b""), upload);
+    assert_eq!(staging.len(), 16);
+
+    second.remove().unwrap();
+    let third = Journal::open(&state, &key, [3; 32], 12).unwrap();
+    assert_ne!(third.keys().upload_key(b"/x", b"y"), upload);
+}
+
+#[test]
+fn a_second_holder_is_told_who_has_it() {
+    let home = tempfile::tempdir().unwrap();
+    let state = State::under(home.path());
+    let key = JournalKey::new(&account("a@h"), &JournalScope::Queue);
+    let held = Journal::open(&state, &key, [1; 32], 4321).unwrap();
+    let failure = Journal::open(&state, &key, [1; 32], 1).unwrap_err();
+    assert_eq!(failure.situation, Situation::AlreadyRunning { process: 4321 });
+    drop(held);
+    Journal::open(&state, &key, [1; 32], 1).unwrap();
+}
+
+#[test]
+fn a_command_keeps_no_batches() {
+    let home = tempfile::tempdir().unwrap();
+    let state = State::under(home.path());
+    let key = JournalKey::new(&account("a@h"), &command(&["/x"]));
+    let mut journal = Journal::open(&state, &key, [1; 32], 1).unwrap();
+    journal.begin(1, b"one").unwrap();
+    assert!(journal.unfinished().is_empty());
+    drop(journal);
+    assert!(Journal::open(&state, &key, [1; 32], 1).unwrap().unfinished().is_empty());
+}
+
+#[test]
+fn open_batches_survive_and_a_torn_record_does_not() {
+    let home = tempfile::tempdir().unwrap();
+    let state = State::under(home.path());
+    let key = JournalKey::new(&account("a@h"), &JournalScope::Queue);
+    let mut journal = Journal::open(&state, &key, [1; 32], 1).unwrap();
+    journal.begin(1, b"one").unwrap();
+    journal.begin(2, b"two").unwrap();
+    journal.finish(1).unwrap();
+    journal.begin(3, b"three").unwrap();
+    let path = journal.on_disk.as_ref().unwrap().path.clone();
+    drop(journal);
+
+    let whole = fs::read(&path).unwrap();
+    let both = [(2, b"two".to_vec()), (3, b"three".to_vec())];
+    for (length, expected) in [(whole.len(), &both[..]), (whole.len() - 1, &both[..1])] {
+        fs::write(&path, &whole[..length]).unwrap();
+        let journal = Journal::open(&state, &key, [9; 32], 1).unwrap();
+        assert_eq!(journal.unfinished(), expected);
+    }
+    // The torn record was cut off, so what is written next is found.
+    let mut journal = Journal::open(&state, &key, [9; 32], 1).unwrap();
+    journal.begin(4, b"four").unwrap();
+    drop(journal);
+    let journal = Journal::open(&state, &key, [9; 32], 1).unwrap();
+    assert_eq!(journal.unfinished(), [both[0].clone(), (4, b"four".to_vec())]);
+}
+
+#[test]
+fn a_queue_that_is_kept_for_its_keys_does_not_grow() {
+    let home = tempfile::tempdir().unwrap();
+    let state = State::under(home.path());
+    let key = JournalKey::new(&account("a@h"), &JournalScope::Queue);
+    let mut lengths = Vec::new();
+    for run in 0..3 {
+        let mut journal = Journal::open(&state, &key, [run; 32], 1).unwrap();
+        let path = journal.on_disk.as_ref().unwrap().path.clone();
+        lengths.push(fs::metadata(path).unwrap().len());
+        assert_eq!(journal.keys().upload_key(b"a", b"b"), {
+            let first = TransferKeys { seed: [0; 32], continued: false };
+            first.upload_key(b"a", b"b")
+        });
+        journal.begin(u64::from(run), b"batch").unwrap();
+        journal.finish(u64::from(run)).unwrap();
+    }
+    assert_eq!(lengths, [HEADER_BYTES as u64; 3]);
+}
+
+#[test]
+fn what_is_written_after_a_torn_record_is_found() {
+    use std::io::{Seek, SeekFrom, Write};
+    let home = tempfile::tempdir().unwrap();
+    let state = State::under(home.path());
+    let key = JournalKey::new(&account("a@h"), &JournalScope::Queue);
+    let mut journal = Journal::open(&state, &key, [1; 32], 1).unwrap();
+    journal.begin(1, b"one").unwrap();
+    // What a disk leaves that is full halfway through a record.
+    let disk = journal.on_disk.as_mut().unwrap();
+    disk.file.seek(SeekFrom::End(0)).unwrap();
+    disk.file.write_all(&[20, 0, 0, 0, 1, 2, 3, 4, 2]).unwrap();
+    journal.begin(2, b"two").unwrap();
+    drop(journal);
+    let journal = Journal::open(&state, &key, [1; 32], 1).unwrap();
+    assert_eq!(journal.unfinished(), [(1, b"one".to_vec()), (2, b"two".to_vec())]);
+}
+
+#[test]
+fn what_would_not_be_believed_is_not_written() {
+    let home = tempfile::tempdir().unwrap();
+    let state = State::under(home.path());
+    let key = JournalKey::new(&account("a@h"), &JournalScope::Queue);
+    let mut journal = Journal::open(&state, &key, [1; 32], 1).unwrap();
+    let refused = journal.begin(1, &vec![0; MAX_RECORD_BYTES]).unwrap_err();
+    assert!(matches!(refused.situation, Situation::Unexpected(_)), "{refused:?}");
+    journal.begin(2, b"two").unwrap();
+    drop(journal);
+    let journal = Journal::open(&state, &key, [1; 32], 1).unwrap();
+    assert_eq!(journal.unfinished(), [(2, b"two".to_vec())]);
+}
