@@ -12,6 +12,7 @@ pub mod address;
 pub mod app;
 pub mod catalogue;
 pub mod cli;
+mod disk;
 pub mod failure;
 pub mod local;
 pub mod message;

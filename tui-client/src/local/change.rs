@@ -14,11 +14,11 @@ use rustix::io::Errno;
 use sampan_protocol::{Name, Version};
 
 use super::attributes::Look;
-use super::disk::Disk;
 use super::failed::{about, failed, failed_naming};
 use super::folder::Folder;
 use super::publish::rename_to_free;
 use super::remove::Removal;
+use crate::disk::Disk;
 use crate::failure::{Failure, Side, Situation};
 
 /// How a removal went.

@@ -19,8 +19,8 @@ use rustix::io::Errno;
 use sampan_protocol::{Name, RemotePath};
 
 use super::attributes::Look;
-use super::disk::Disk;
 use super::failed::{about, failed};
+use crate::disk::Disk;
 use crate::failure::{Failure, Side, Situation};
 
 /// How a folder is held: for the way down only, so that one without read permission will do.

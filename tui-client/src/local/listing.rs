@@ -12,10 +12,10 @@ use rustix::io::Errno;
 use sampan_protocol::{Entry, Name};
 
 use super::attributes::Look;
-use super::disk::Disk;
 use super::failed::{about, failed};
 use super::folder::Folder;
 use super::stream::Stream;
+use crate::disk::Disk;
 use crate::failure::{Failure, Side, Situation};
 
 /// Entries of the first page: what fits on a screen.

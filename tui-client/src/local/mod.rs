@@ -14,7 +14,6 @@
 
 mod attributes;
 pub mod change;
-mod disk;
 mod failed;
 mod folder;
 mod listing;
@@ -32,8 +31,8 @@ mod testing;
 mod traversal;
 mod walk;
 
+pub use crate::disk::{Call, Disk, Faults};
 pub use attributes::{Identity, Look};
-pub use disk::{Call, Disk, Faults};
 pub use failed::{failed, situation};
 pub use folder::Folder;
 pub use listing::{Listing, Page, Unreadable, look, look_on, look_through, look_through_on};

@@ -15,9 +15,9 @@ use sampan_protocol::limits::BLOCK_BYTES;
 use sampan_protocol::{Attributes, BlockHash, EntryKind, RemotePath, Root, Timestamp};
 
 use super::attributes::{Identity, Look};
-use super::disk::Disk;
 use super::failed::{about, failed};
 use super::folder::Folder;
+use crate::disk::Disk;
 use crate::failure::{Failure, Side, Situation};
 use crate::transfer::Links;
 

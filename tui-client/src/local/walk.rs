@@ -18,11 +18,11 @@ use rustix::io::Errno;
 use sampan_protocol::{Attributes, EntryKind, Name, RemotePath};
 
 use super::attributes::{Identity, Look};
-use super::disk::Disk;
 use super::failed::{about, failed};
 use super::folder::{AsOsStr, open_way};
 use super::staging_name::StagingName;
 use super::stream::Stream;
+use crate::disk::Disk;
 use crate::failure::{Failure, Side, Situation};
 use crate::transfer::{Links, SkipReason};
 

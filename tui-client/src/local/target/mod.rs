@@ -25,10 +25,10 @@ use rustix::io::Errno;
 use sampan_protocol::{RemotePath, Timestamp};
 
 use super::attributes::{Identity, Look};
-use super::disk::Disk;
 use super::failed::{about, failed, failed_naming};
 use super::folder::Folder;
 use super::staging_name::StagingName;
+use crate::disk::Disk;
 use crate::failure::{Failure, Side, Situation};
 use crate::step::{self, Step};
 

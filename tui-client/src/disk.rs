@@ -1,4 +1,4 @@
-//! Every file-system call on users' files, in one place.
+//! Every file-system call on users' files and on the program's own, in one place.
 //!
 //! Tests wrap them: a [`Faults`] is asked before each call, may answer in its place or let it carry
 //! fewer bytes, and hears of each that was done, with what it was done to, so that the order of
@@ -139,13 +139,13 @@ impl Disk {
     }
 
     /// Opens what is there.
-    pub(super) fn open(&self, folder: impl AsFd, path: impl Arg, flags: OFlags) -> Result<OwnedFd> {
+    pub(crate) fn open(&self, folder: impl AsFd, path: impl Arg, flags: OFlags) -> Result<OwnedFd> {
         self.run(Call::Open { flags }, || fs::openat(folder, path, flags, Mode::empty()))
     }
 
     /// Opens names with `/` between them below `folder`, over no link.
     #[cfg(target_os = "linux")]
-    pub(super) fn open_beneath(
+    pub(crate) fn open_beneath(
         &self,
         folder: impl AsFd,
         path: &[u8],
@@ -158,46 +158,46 @@ impl Disk {
     }
 
     /// Makes and opens a file, for reading and writing, that must not be there.
-    pub(super) fn create(&self, folder: impl AsFd, name: &[u8], mode: Mode) -> Result<OwnedFd> {
+    pub(crate) fn create(&self, folder: impl AsFd, name: &[u8], mode: Mode) -> Result<OwnedFd> {
         let folder = folder.as_fd();
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         self.run(Call::Create { folder, name }, || fs::openat(folder, name, flags, mode))
     }
 
-    pub(super) fn make_folder(&self, folder: impl AsFd, name: &[u8], mode: Mode) -> Result<()> {
+    pub(crate) fn make_folder(&self, folder: impl AsFd, name: &[u8], mode: Mode) -> Result<()> {
         let folder = folder.as_fd();
         self.run(Call::MakeFolder { folder, name }, || fs::mkdirat(folder, name, mode))
     }
 
     /// Describes what lies at a path.
-    pub(super) fn look(&self, folder: impl AsFd, path: impl Arg, flags: AtFlags) -> Result<Stat> {
+    pub(crate) fn look(&self, folder: impl AsFd, path: impl Arg, flags: AtFlags) -> Result<Stat> {
         self.run(Call::Look, || fs::statat(folder, path, flags))
     }
 
     /// Describes what is open.
-    pub(super) fn look_open(&self, file: impl AsFd) -> Result<Stat> {
+    pub(crate) fn look_open(&self, file: impl AsFd) -> Result<Stat> {
         self.run(Call::Look, || fs::fstat(file))
     }
 
     /// The names in an open folder, which [`Self::next_name`] reads.
-    pub(super) fn names(&self, folder: OwnedFd) -> Result<Dir> {
+    pub(crate) fn names(&self, folder: OwnedFd) -> Result<Dir> {
         self.run(Call::List, || Dir::new(folder))
     }
 
-    pub(super) fn next_name(&self, names: &mut Dir) -> Option<Result<DirEntry>> {
+    pub(crate) fn next_name(&self, names: &mut Dir) -> Option<Result<DirEntry>> {
         match self.before(Call::List) {
             Ok(_) => names.read(),
             Err(error) => Some(Err(error)),
         }
     }
 
-    pub(super) fn space(&self, file: impl AsFd) -> Result<StatVfs> {
+    pub(crate) fn space(&self, file: impl AsFd) -> Result<StatVfs> {
         self.run(Call::Space, || fs::fstatvfs(file))
     }
 
     /// Fills `buffer` from `offset` on; says how many bytes there were.
-    pub(super) fn read_at(&self, file: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    pub(crate) fn read_at(&self, file: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
             let read = retry_on_intr(|| {
@@ -214,7 +214,7 @@ impl Disk {
     }
 
     /// Writes all of `bytes` at `offset`.
-    pub(super) fn write_at(
+    pub(crate) fn write_at(
         &self,
         file: impl AsFd,
         mut bytes: &[u8],
@@ -239,30 +239,30 @@ impl Disk {
         Ok(())
     }
 
-    pub(super) fn truncate(&self, file: impl AsFd, length: u64) -> Result<()> {
+    pub(crate) fn truncate(&self, file: impl AsFd, length: u64) -> Result<()> {
         let file = file.as_fd();
         retry_on_intr(|| self.run(Call::Truncate { file, length }, || fs::ftruncate(file, length)))
     }
 
     /// Takes the space of so many bytes; the length stays.
-    pub(super) fn allocate(&self, file: impl AsFd, length: u64) -> Result<()> {
+    pub(crate) fn allocate(&self, file: impl AsFd, length: u64) -> Result<()> {
         let flags = FallocateFlags::KEEP_SIZE;
         retry_on_intr(|| self.run(Call::Allocate, || fs::fallocate(&file, flags, 0, length)))
     }
 
     /// Where the next bytes after `offset` are that were written. The position that this moves must
     /// be used by nobody.
-    pub(super) fn seek_data(&self, file: impl AsFd, offset: u64) -> Result<u64> {
+    pub(crate) fn seek_data(&self, file: impl AsFd, offset: u64) -> Result<u64> {
         self.run(Call::Look, || fs::seek(file, SeekFrom::Data(offset)))
     }
 
-    pub(super) fn set_mode(&self, file: impl AsFd, mode: Mode) -> Result<()> {
+    pub(crate) fn set_mode(&self, file: impl AsFd, mode: Mode) -> Result<()> {
         let file = file.as_fd();
         self.run(Call::SetMode { file, mode }, || fs::fchmod(file, mode))
     }
 
     /// Sets the time of the last change; that of the last reading stays.
-    pub(super) fn set_time(&self, file: impl AsFd, mtime: Timestamp) -> Result<()> {
+    pub(crate) fn set_time(&self, file: impl AsFd, mtime: Timestamp) -> Result<()> {
         let file = file.as_fd();
         let times = Timestamps {
             last_access: Timespec { tv_sec: 0, tv_nsec: fs::UTIME_OMIT },
@@ -275,7 +275,7 @@ impl Disk {
     }
 
     /// Renames, with what `flags` demand; without any it replaces what is there.
-    pub(super) fn rename(
+    pub(crate) fn rename(
         &self,
         from: (BorrowedFd<'_>, &[u8]),
         to: (BorrowedFd<'_>, &[u8]),
@@ -290,7 +290,7 @@ impl Disk {
     }
 
     /// Gives a file a second name, where nothing may be.
-    pub(super) fn link(
+    pub(crate) fn link(
         &self,
         from: (BorrowedFd<'_>, &[u8]),
         to: (BorrowedFd<'_>, &[u8]),
@@ -300,12 +300,12 @@ impl Disk {
         })
     }
 
-    pub(super) fn unlink(&self, folder: impl AsFd, name: &[u8]) -> Result<()> {
+    pub(crate) fn unlink(&self, folder: impl AsFd, name: &[u8]) -> Result<()> {
         let folder = folder.as_fd();
         self.run(Call::Unlink { folder, name }, || fs::unlinkat(folder, name, AtFlags::empty()))
     }
 
-    pub(super) fn remove_folder(&self, folder: impl AsFd, name: &[u8]) -> Result<()> {
+    pub(crate) fn remove_folder(&self, folder: impl AsFd, name: &[u8]) -> Result<()> {
         let folder = folder.as_fd();
         self.run(Call::RemoveFolder { folder, name }, || {
             fs::unlinkat(folder, name, AtFlags::REMOVEDIR)
@@ -313,13 +313,13 @@ impl Disk {
     }
 
     /// Makes bytes and attributes of a file, or the names in a folder, durable.
-    pub(super) fn flush(&self, file: impl AsFd) -> Result<()> {
+    pub(crate) fn flush(&self, file: impl AsFd) -> Result<()> {
         let file = file.as_fd();
         retry_on_intr(|| self.run(Call::Flush { file }, || flush(file)))
     }
 
     /// Makes bytes of a file durable.
-    pub(super) fn flush_bytes(&self, file: impl AsFd) -> Result<()> {
+    pub(crate) fn flush_bytes(&self, file: impl AsFd) -> Result<()> {
         let file = file.as_fd();
         #[cfg(target_vendor = "apple")]
         let flush_bytes = flush;
@@ -330,7 +330,7 @@ impl Disk {
 
     /// Makes all durable that lies on the file system of `on`. On Linux it tells of every write that
     /// failed there since `on` was opened; elsewhere flushing what `on` is is the most that there is.
-    pub(super) fn flush_disk(&self, on: impl AsFd) -> Result<()> {
+    pub(crate) fn flush_disk(&self, on: impl AsFd) -> Result<()> {
         let on = on.as_fd();
         retry_on_intr(|| {
             self.run(Call::FlushDisk { on }, || {
