@@ -13,8 +13,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::{
-    self, AtFlags, Dir, DirEntry, FallocateFlags, Mode, OFlags, RenameFlags, SeekFrom, Stat,
-    StatVfs, Timespec, Timestamps,
+    self, AtFlags, Dir, DirEntry, FallocateFlags, FlockOperation, Mode, OFlags, RenameFlags,
+    SeekFrom, Stat, StatVfs, Timespec, Timestamps,
 };
 use rustix::io::{Errno, retry_on_intr};
 use rustix::path::Arg;
@@ -51,6 +51,10 @@ pub enum Call<'a> {
         length: u64,
     },
     Allocate,
+    /// Takes a lock that one process at a time can have, or lets it go.
+    Lock {
+        file: BorrowedFd<'a>,
+    },
     SetMode {
         file: BorrowedFd<'a>,
         mode: Mode,
@@ -254,6 +258,12 @@ impl Disk {
     /// be used by nobody.
     pub(crate) fn seek_data(&self, file: impl AsFd, offset: u64) -> Result<u64> {
         self.run(Call::Look, || fs::seek(file, SeekFrom::Data(offset)))
+    }
+
+    /// Takes the lock on a file, or lets it go.
+    pub(crate) fn lock(&self, file: impl AsFd, how: FlockOperation) -> Result<()> {
+        let file = file.as_fd();
+        retry_on_intr(|| self.run(Call::Lock { file }, || fs::flock(file, how)))
     }
 
     pub(crate) fn set_mode(&self, file: impl AsFd, mode: Mode) -> Result<()> {

@@ -26,6 +26,12 @@ impl StagingName {
         Self(format!("{PREFIX}{random:016x}{SUFFIX}"))
     }
 
+    /// From a name; `None` if it is no staged download's.
+    pub fn read(name: &[u8]) -> Option<Self> {
+        let name = std::str::from_utf8(name).ok()?;
+        Self::matches(name.as_bytes()).then(|| Self(name.to_owned()))
+    }
+
     /// Whether a name is that of a staged download, of ours or of another run.
     pub fn matches(name: &[u8]) -> bool {
         name.strip_prefix(PREFIX.as_bytes())

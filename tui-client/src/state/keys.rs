@@ -2,13 +2,13 @@
 //!
 //! Invariant: a seed is wiped from memory when it is dropped.
 
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 
-use zeroize::{Zeroize, Zeroizing};
+use rustix::io::Errno;
+use zeroize::Zeroizing;
 
-use super::{State, own_file, replace};
+use super::State;
+use super::private::{PrivateFolder, own_file, parts, read, replace};
 use crate::address::Account;
 use crate::failure::{Failure, Situation};
 use crate::place::shown;
@@ -20,13 +20,10 @@ impl State {
     /// The key that is enrolled for `account`, if there is one.
     pub fn login_key(&self, account: &Account) -> Result<Option<StoredKey>, Failure> {
         let path = self.key_path(account);
-        let mut text = match fs::read_to_string(&path) {
-            Ok(text) => Zeroizing::new(text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(own_file(&path, &error)),
-        };
+        let content = read(&self.disk, &path).map_err(|error| own_file(&path, error))?;
+        let Some(content) = content.map(Zeroizing::new) else { return Ok(None) };
+        let text = std::str::from_utf8(&content).unwrap_or_default();
         let seed = text.lines().nth(1).and_then(from_hex);
-        text.zeroize();
         if seed.is_none() {
             let text = "it holds no login key; remove it and run `sampan login`".to_owned();
             return Err(Failure::new(Situation::Unexpected(text), shown(&path)));
@@ -42,15 +39,20 @@ impl State {
             content.push(char::from_digit(u32::from(digit), 16).unwrap_or_default());
         }
         content.push('\n');
-        replace(&path, content.as_bytes()).map_err(|error| own_file(&path, &error))
+        replace(&self.disk, &path, content.as_bytes()).map_err(|error| own_file(&path, error))
     }
 
     /// Removes the key of `account`; one that is not there is no error.
     pub fn remove_login_key(&self, account: &Account) -> Result<(), Failure> {
         let path = self.key_path(account);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(own_file(&path, &error)),
-            _ => Ok(()),
+        let (folder, name) = parts(&path);
+        let removed = PrivateFolder::open(&self.disk, folder).and_then(|folder| {
+            folder.unlink(name)?;
+            folder.flush()
+        });
+        match removed {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(own_file(&path, error)),
         }
     }
 
@@ -78,6 +80,7 @@ fn from_hex(digits: &str) -> Option<StoredKey> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

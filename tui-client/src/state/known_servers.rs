@@ -6,19 +6,22 @@
 //! Invariant: a file that cannot be read or understood is an error, never an empty list: a lost pin
 //! would turn a changed server into a new one.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use super::{make_private_folder, own_file, replace};
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use super::private::{PrivateFolder, own_file, parts, read};
 use crate::address::Server;
+use crate::disk::Disk;
 use crate::failure::{Failure, Situation};
 use crate::place::shown;
 
 /// The file of pins.
 #[derive(Clone, Debug)]
 pub struct KnownServers {
+    disk: Disk,
     path: PathBuf,
 }
 
@@ -32,8 +35,8 @@ pub struct Pin {
 }
 
 impl KnownServers {
-    pub(super) fn at(path: PathBuf) -> Self {
-        Self { path }
+    pub(super) fn at(disk: Disk, path: PathBuf) -> Self {
+        Self { disk, path }
     }
 
     /// The file.
@@ -70,8 +73,10 @@ impl KnownServers {
     }
 
     fn change(&self, server: &Server, add: impl FnOnce(&mut Vec<String>)) -> Result<(), Failure> {
-        let failed = |error: io::Error| own_file(&self.path, &error);
-        let _lock = self.lock().map_err(failed)?;
+        let failed = |error: Errno| own_file(&self.path, error);
+        let (folder, file) = parts(&self.path);
+        let folder = PrivateFolder::create(&self.disk, folder).map_err(failed)?;
+        let _lock = self.lock(&folder).map_err(failed)?;
         let name = server.to_string();
         let mut lines = Vec::new();
         for (number, line) in self.lines()?.into_iter().enumerate() {
@@ -87,27 +92,25 @@ impl KnownServers {
         if !content.is_empty() {
             content.push('\n');
         }
-        replace(&self.path, content.as_bytes()).map_err(failed)
+        folder.replace(file, content.as_bytes()).map_err(failed)
     }
 
     /// Held while the file is read and replaced, so that two programs do not lose each other's pin.
-    fn lock(&self) -> io::Result<File> {
-        make_private_folder(self.path.parent().unwrap_or(Path::new(".")))?;
-        let path = self.path.with_extension("lock");
-        let file =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        file.lock()?;
+    fn lock(&self, folder: &PrivateFolder<'_>) -> Result<OwnedFd, Errno> {
+        let lock = self.path.with_extension("lock");
+        let file = folder.open_file(lock.file_name().unwrap_or_default())?;
+        self.disk.lock(&file, FlockOperation::LockExclusive)?;
         Ok(file)
     }
 
     fn lines(&self) -> Result<Vec<String>, Failure> {
-        match fs::read(&self.path) {
-            Ok(bytes) => {
+        match read(&self.disk, &self.path) {
+            Ok(Some(bytes)) => {
                 let text = String::from_utf8(bytes).map_err(|_| self.malformed("it is no text"))?;
                 Ok(text.lines().map(str::to_owned).collect())
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(own_file(&self.path, &error)),
+            Ok(None) => Ok(Vec::new()),
+            Err(error) => Err(own_file(&self.path, error)),
         }
     }
 
@@ -136,6 +139,8 @@ impl KnownServers {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::state::State;
 

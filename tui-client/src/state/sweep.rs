@@ -6,66 +6,120 @@
 //! Invariant: a journal goes only under its own lock, so never one that a process works with; and
 //! never one in which batches wait, as those of the screen's queue do.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::{OFlags, Stat};
+use rustix::io::Errno;
+
 use super::State;
-use super::journal::{JOURNAL, is_at, keeps_nothing};
+use super::journal::{JOURNAL, Kept, StagedFile, kept};
+use super::private::{PrivateFolder, own_file, read_all, try_lock};
+use crate::disk::Disk;
+use crate::failure::{Failure, Side, Situation};
+use crate::local::TargetRoot;
 
 /// How long a journal is kept after it was last opened. Longer than any upload: a download that was
 /// begun has no such end.
 const KEPT: Duration = Duration::from_hours(30 * 24);
 
 impl State {
-    /// Removes the journals that nobody opened for long. What cannot be removed stays until the next
-    /// time: nothing depends on it.
+    /// Removes the journals that nobody opened for long, and what was staged under them. What cannot
+    /// be removed stays until the next time: nothing depends on it.
     pub fn sweep_journals(&self, now: SystemTime) {
-        let folder = self.journals();
-        if let Err(error) = sweep(&folder, now)
-            && error.kind() != io::ErrorKind::NotFound
+        let path = self.journals();
+        match PrivateFolder::open(&self.disk, &path) {
+            Err(Errno::NOENT) => {}
+            Err(error) => tracing::debug!(%error, "old journals stay"),
+            Ok(folder) => Sweep { disk: &self.disk, folder, path: &path, now }.run(),
+        }
+    }
+}
+
+struct Sweep<'a> {
+    disk: &'a Disk,
+    folder: PrivateFolder<'a>,
+    path: &'a Path,
+    now: SystemTime,
+}
+
+impl Sweep<'_> {
+    fn run(&self) {
+        let names = match self.folder.names() {
+            Ok(names) => names,
+            Err(error) => return tracing::debug!(%error, "old journals stay"),
+        };
+        for name in names {
+            let name = OsStr::from_bytes(&name);
+            let is_journal = Path::new(name).extension().is_some_and(|ending| ending == JOURNAL);
+            if is_journal && let Err(failure) = self.sweep(name) {
+                tracing::debug!(?failure, "an old journal stays");
+            }
+        }
+    }
+
+    fn sweep(&self, name: &OsStr) -> Result<(), Failure> {
+        let failed = |error| own_file(&self.path.join(name), error);
+        if !self.is_old(&self.folder.look(name).map_err(failed)?) {
+            return Ok(());
+        }
+        // For writing: over NFS a lock is one on bytes, which nobody gets who may only read.
+        let file = self.folder.open_existing(name, OFlags::RDWR).map_err(failed)?;
+        // Whoever works with it holds it.
+        if !try_lock(self.disk, &file).map_err(failed)?
+            || !self.folder.holds(&file, name).map_err(failed)?
+            || !self.is_old(&self.disk.look_open(&file).map_err(failed)?)
         {
-            tracing::debug!(%error, "old journals stay");
+            return Ok(());
+        }
+        let content = read_all(self.disk, &file).map_err(failed)?;
+        let Some(Kept { batches, staged }) = kept(&content) else { return Ok(()) };
+        if !batches.is_empty() {
+            return Ok(());
+        }
+        // The journal goes last: what could not be removed is still named by it.
+        for file in staged.values() {
+            self.discard(file)?;
+        }
+        self.folder.unlink(name).map_err(failed)
+    }
+
+    /// Removes a staged download, below the folder that the user chose then.
+    fn discard(&self, file: &StagedFile) -> Result<(), Failure> {
+        let root = TargetRoot::open_on(self.disk, &file.root);
+        match root.and_then(|root| root.discard(&file.at, &file.staging)) {
+            // With the folder went what was in it. Over a link that stands there now nobody goes.
+            Err(Failure { situation, .. }) if is_another(&situation) => Ok(()),
+            discarded => discarded,
         }
     }
+
+    /// Each opening writes the process into it.
+    fn is_old(&self, journal: &Stat) -> bool {
+        let seconds = u64::try_from(journal.st_mtime).unwrap_or_default();
+        let opened = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        self.now.duration_since(opened).is_ok_and(|age| age > KEPT)
+    }
 }
 
-fn sweep(folder: &Path, now: SystemTime) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let is_journal = path.extension().is_some_and(|extension| extension == JOURNAL);
-        if is_journal && let Err(error) = sweep_one(&path, now) {
-            tracing::debug!(%error, "an old journal stays");
-        }
-    }
-    Ok(())
-}
-
-fn sweep_one(path: &Path, now: SystemTime) -> io::Result<()> {
-    if !is_old(&fs::metadata(path)?, now)? {
-        return Ok(());
-    }
-    let mut file = File::open(path)?;
-    // Whoever works with it holds it.
-    if file.try_lock().is_err() || !is_at(&file, path)? || !is_old(&file.metadata()?, now)? {
-        return Ok(());
-    }
-    let mut content = Vec::new();
-    file.read_to_end(&mut content)?;
-    if !keeps_nothing(&content) {
-        return Ok(());
-    }
-    fs::remove_file(path)
-}
-
-/// Each opening writes the process into it.
-fn is_old(journal: &fs::Metadata, now: SystemTime) -> io::Result<bool> {
-    Ok(now.duration_since(journal.modified()?).is_ok_and(|age| age > KEPT))
+/// Whether there is no such folder any more.
+fn is_another(situation: &Situation) -> bool {
+    use Situation as S;
+    matches!(
+        situation,
+        S::NotFound(Side::Local)
+            | S::NotAFolder(Side::Local)
+            | S::KindDiffers(Side::Local)
+            | S::IsALink(Side::Local)
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::address::Place;
     use crate::state::{Journal, JournalKey, JournalScope};

@@ -3,9 +3,15 @@
 //! Invariant: the same command of the same account has the same journal, and the same journal gives
 //! the same keys and names; another one gives others.
 
+use std::sync::{Mutex, Weak};
+
 use sampan_protocol::UploadKey;
 
+use super::locked;
+use super::log::Log;
+use super::staged::StagedFile;
 use crate::address::Account;
+use crate::local::StagingName;
 
 /// What a journal belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +60,8 @@ impl JournalKey {
 pub struct TransferKeys {
     pub(super) seed: [u8; 32],
     pub(super) continued: bool,
+    /// Nothing once the journal was let go, or if it is in memory only.
+    pub(super) log: Weak<Mutex<Log>>,
 }
 
 impl TransferKeys {
@@ -74,6 +82,20 @@ impl TransferKeys {
     /// to `target`.
     pub fn staging_digits(&self, source: &[u8], target: &[u8]) -> String {
         self.derive(b"download", source, target).to_hex()[..16].to_owned()
+    }
+
+    /// Names downloads that are about to be staged. Waits for the disk, for nothing to be flushed.
+    pub fn stage(&self, files: &[StagedFile]) {
+        if let Some(log) = self.log.upgrade() {
+            locked(&log).stage(files);
+        }
+    }
+
+    /// Staged downloads are published, or removed.
+    pub fn gone<'a>(&self, names: impl IntoIterator<Item = &'a StagingName>) {
+        if let Some(log) = self.log.upgrade() {
+            locked(&log).gone(names.into_iter().map(StagingName::as_str));
+        }
     }
 
     fn derive(&self, what: &[u8], source: &[u8], target: &[u8]) -> blake3::Hash {

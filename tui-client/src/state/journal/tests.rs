@@ -1,3 +1,6 @@
+use std::fs;
+
+use super::format::MAX_RECORD_BYTES;
 use super::*;
 use crate::address::Account;
 
@@ -83,7 +86,7 @@ fn open_batches_survive_and_a_torn_record_does_not() {
     journal.begin(2, b"two").unwrap();
     journal.finish(1).unwrap();
     journal.begin(3, b"three").unwrap();
-    let path = journal.on_disk.as_ref().unwrap().path.clone();
+    let path = locked(journal.log.as_ref().unwrap()).path.clone();
     drop(journal);
 
     let whole = fs::read(&path).unwrap();
@@ -109,10 +112,10 @@ fn a_queue_that_is_kept_for_its_keys_does_not_grow() {
     let mut lengths = Vec::new();
     for run in 0..3 {
         let mut journal = Journal::open(&state, &key, [run; 32], 1).unwrap();
-        let path = journal.on_disk.as_ref().unwrap().path.clone();
+        let path = locked(journal.log.as_ref().unwrap()).path.clone();
         lengths.push(fs::metadata(path).unwrap().len());
         assert_eq!(journal.keys().upload_key(b"a", b"b"), {
-            let first = TransferKeys { seed: [0; 32], continued: false };
+            let first = Journal::in_memory([0; 32]).keys();
             first.upload_key(b"a", b"b")
         });
         journal.begin(u64::from(run), b"batch").unwrap();
@@ -123,16 +126,16 @@ fn a_queue_that_is_kept_for_its_keys_does_not_grow() {
 
 #[test]
 fn what_is_written_after_a_torn_record_is_found() {
-    use std::io::{Seek, SeekFrom, Write};
+    use std::io::Write;
     let home = tempfile::tempdir().unwrap();
     let state = State::under(home.path());
     let key = JournalKey::new(&account("a@h"), &JournalScope::Queue);
     let mut journal = Journal::open(&state, &key, [1; 32], 1).unwrap();
     journal.begin(1, b"one").unwrap();
     // What a disk leaves that is full halfway through a record.
-    let disk = journal.on_disk.as_mut().unwrap();
-    disk.file.seek(SeekFrom::End(0)).unwrap();
-    disk.file.write_all(&[20, 0, 0, 0, 1, 2, 3, 4, 2]).unwrap();
+    let path = locked(journal.log.as_ref().unwrap()).path.clone();
+    let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+    file.write_all(&[20, 0, 0, 0, 1, 2, 3, 4, 2]).unwrap();
     journal.begin(2, b"two").unwrap();
     drop(journal);
     let journal = Journal::open(&state, &key, [1; 32], 1).unwrap();
