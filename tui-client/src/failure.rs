@@ -98,6 +98,13 @@ pub enum Situation {
     NoMatch,
     /// The target exists.
     Exists(Side),
+    /// Two sources of one command would have one name at the target. Both are shown, escaped.
+    SameTarget {
+        /// The one that is carried.
+        first: String,
+        /// The one that is not.
+        second: String,
+    },
     /// A file is in the way of a folder, or a folder of a file.
     KindDiffers(Side),
     /// A folder holds something.

@@ -120,6 +120,7 @@ mod tests {
             S::ProtocolBroken(Some(text())),
             S::ProtocolBroken(None),
             S::NoMatch,
+            S::SameTarget { first: text(), second: text() },
             S::AboveHome,
             S::HomeItself,
             S::InvalidTarget,

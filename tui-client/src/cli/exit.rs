@@ -77,6 +77,7 @@ impl Code {
             | S::OtherFileSystem => Self::NoSuchFile,
             S::Interrupted => Self::Interrupted,
             S::Exists(_)
+            | S::SameTarget { .. }
             | S::KindDiffers(_)
             | S::NotEmpty(_)
             | S::IsAFolder(_)
@@ -170,6 +171,7 @@ mod tests {
             (S::DiskFull(local), 6),
             (S::DiskFull(remote), 6),
             (S::Exists(remote), 1),
+            (S::SameTarget { first: text(), second: text() }, 1),
             (S::KindDiffers(remote), 1),
             (S::AlreadyRunning { process: 1 }, 1),
             (S::Refused { code: ErrorCode(999), message: text() }, 1),

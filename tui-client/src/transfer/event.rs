@@ -5,7 +5,7 @@
 //! folders, which are done with once their contents are. A batch ends with one `Summary`, after every
 //! item of it.
 
-use sampan_protocol::{Attributes, Root};
+use sampan_protocol::{Attributes, EntryKind, Root};
 
 use super::command::{BatchId, Direction, ItemId};
 use crate::failure::Failure;
@@ -98,6 +98,18 @@ pub struct Totals {
     pub bytes: u64,
 }
 
+impl Totals {
+    /// Counts a file or folder.
+    pub(super) fn add(&mut self, source: &Attributes) {
+        if source.kind == EntryKind::Folder {
+            self.folders += 1;
+        } else {
+            self.files += 1;
+            self.bytes = self.bytes.saturating_add(source.size);
+        }
+    }
+}
+
 /// A transfer that runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transfer {
@@ -182,6 +194,8 @@ pub struct Summary {
     pub bytes: u64,
     /// Bytes that moved, counting those sent again.
     pub moved: u64,
+    /// What would be carried, of a batch that is only planned.
+    pub planned: Option<Totals>,
     /// All failures, or the first thousand of them.
     pub failures: Vec<Failure>,
 }

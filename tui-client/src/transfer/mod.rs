@@ -19,6 +19,7 @@ mod item;
 mod job;
 mod pace;
 mod plan;
+mod room;
 mod saved;
 mod upload;
 

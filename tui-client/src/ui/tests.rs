@@ -230,6 +230,7 @@ fn transfers_ended() {
         failed: 1,
         bytes: 4_000 * MB,
         moved: 4_100 * MB,
+        planned: None,
         failures: vec![],
     };
     stage.told(Told::Summary { batch: BatchId(1), summary });

@@ -13,6 +13,7 @@ mod globs;
 mod impostor;
 mod ipv6;
 mod looking;
+mod operands;
 mod own_files;
 mod pipes;
 mod program;

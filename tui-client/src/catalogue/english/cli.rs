@@ -293,7 +293,7 @@ pub fn left_out(from: &str, side: Side, reason: SkipReason) -> String {
 }
 
 /// `--dry-run`'s line.
-pub fn would_carry(from: &Location, to: &Location) -> String {
+pub fn would_carry(from: &str, to: &str) -> String {
     format!("{from} -> {to}")
 }
 

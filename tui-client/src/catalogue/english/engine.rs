@@ -59,6 +59,9 @@ pub fn what_happened(situation: &Situation) -> String {
         S::NotFound(Side::Remote) => "no such file or folder on the server",
         S::NoMatch => "nothing on the server matches this pattern",
         S::Exists(_) => "it exists already",
+        S::SameTarget { first, second } => {
+            return format!("two of the sources would have this name: {first} and {second}");
+        }
         S::KindDiffers(_) => "a file and a folder would take each other's place",
         S::NotEmpty(_) => "the folder is not empty",
         S::NotAFolder(_) => "it is not a folder",
@@ -165,6 +168,10 @@ pub fn what_next(situation: &Situation, subject: &str, place: &str) -> Option<St
         }
         S::Exists(_) => {
             "choose another name; `put` and `get` take --on-conflict, `mv` takes --overwrite"
+        }
+        S::SameTarget { .. } => {
+            "carry the second one into another folder; two files are both kept with --on-conflict \
+             rename"
         }
         S::AboveHome => "leave out a `..`",
         S::NotFound(Side::Remote) if path_of(subject).contains(['*', '?', '[']) => {

@@ -14,7 +14,7 @@ use crate::catalogue::cli as text;
 use crate::cli::exit::Code;
 use crate::cli::json::Line;
 use crate::place::Location;
-use crate::transfer::{Event, ItemId, Outcome, Summary};
+use crate::transfer::{Event, ItemId, Outcome, Summary, Totals};
 
 /// Least time between two progress lines of one transfer.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
@@ -106,13 +106,20 @@ impl Lines {
 }
 
 fn whole(summary: &Summary) -> Line {
-    Line::event("summary")
+    let line = Line::event("summary")
         .with("done", summary.done)
         .with("unchanged", summary.unchanged)
         .with("skipped", summary.skipped)
         .with("failed", summary.failed)
         .with("bytes", summary.bytes)
-        .with("moved", summary.moved)
+        .with("moved", summary.moved);
+    match summary.planned {
+        None => line,
+        Some(Totals { files, folders, bytes }) => line
+            .with("planned_files", files)
+            .with("planned_folders", folders)
+            .with("planned_bytes", bytes),
+    }
 }
 
 fn between(line: Line, from: &Location, to: &Location) -> Line {
@@ -132,7 +139,7 @@ mod tests {
 
     use super::*;
     use crate::failure::{Failure, Side, Situation};
-    use crate::transfer::{BatchId, Direction, SkipReason, Totals, Transfer};
+    use crate::transfer::{BatchId, Direction, SkipReason, Transfer};
 
     fn from() -> Location {
         Location::Local("/l/a".into())

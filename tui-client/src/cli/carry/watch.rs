@@ -185,7 +185,10 @@ impl Watch {
     fn would_carry(&mut self, from: &Location, to: &Location) -> Result<(), Stop> {
         match self.face {
             Face::Json(_) => Ok(()),
-            _ => self.output.line(&text::would_carry(from, to)),
+            _ => {
+                let line = text::would_carry(&self.report.show(from), &self.report.show(to));
+                self.output.line(&line)
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::place::Location;
 use crate::transfer::command::{Batch, ItemId, Options, Resolution, Route};
 use crate::transfer::decide::Replace;
-use crate::transfer::event::{Outcome, Summary, Totals};
+use crate::transfer::event::{Outcome, SkipReason, Summary, Totals};
 use crate::transfer::item::{FilePlan, FolderPlan};
 use crate::transfer::upload::PackMember;
 
@@ -121,7 +121,10 @@ impl BatchState {
             finished_folders: Vec::new(),
             gathered: Vec::new(),
             gathered_bytes: 0,
-            summary: Summary::default(),
+            summary: Summary {
+                planned: batch.options.dry_run.then(Totals::default),
+                ..Summary::default()
+            },
             failures: Vec::new(),
             failed: BTreeMap::new(),
             is_closed: false,
@@ -221,7 +224,13 @@ impl BatchState {
                 }
             }
             Outcome::Unchanged => summary.unchanged += 1,
-            Outcome::Skipped(_) => summary.skipped += 1,
+            Outcome::Skipped(reason) => {
+                summary.skipped += 1;
+                if let (SkipReason::DryRun, Some(source)) = (reason, source) {
+                    summary.planned.get_or_insert_default().add(source);
+                    self.totals.add(source);
+                }
+            }
             Outcome::Failed(failure) => {
                 summary.failed += 1;
                 if self.failures.len() < KEPT_FAILURES {

@@ -10,12 +10,13 @@ use sampan_protocol::message::Unfinished;
 
 use super::Director;
 use super::jobs::{JobEnd, Work};
-use crate::failure::{Failure, Side, Situation};
+use crate::failure::Failure;
 use crate::place::Location;
 use crate::remote::{CallError, Session, persist_on};
 use crate::transfer::command::BatchId;
 use crate::transfer::item::Ends;
 use crate::transfer::job::Context;
+use crate::transfer::room::missing;
 
 impl Director {
     /// Asks the server, in a job, whether the held work of a batch fits.
@@ -73,19 +74,7 @@ impl Needed {
     ) -> Result<Option<Failure>, Failure> {
         let bytes = self.bytes.saturating_sub(bytes);
         let entries = self.entries.saturating_sub(entries);
-        let answer = context.remote.fits(bytes, entries).await?;
-        let situation = match (answer.missing_bytes, answer.missing_entries) {
-            (0, 0) => return Ok(None),
-            (0, missing) => Situation::TooManyFiles {
-                needed: entries,
-                available: entries.saturating_sub(missing),
-            },
-            _ if answer.disk_full => Situation::DiskFull(Side::Remote),
-            (missing, _) => {
-                Situation::OverQuota { needed: bytes, available: bytes.saturating_sub(missing) }
-            }
-        };
-        Ok(Some(Failure::new(situation, &self.target)))
+        missing(context, bytes, entries, &self.target).await
     }
 
     /// What our own unfinished uploads hold.

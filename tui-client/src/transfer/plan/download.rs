@@ -6,9 +6,10 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-use sampan_protocol::{Attributes, Entry, EntryKind, RemotePath};
+use sampan_protocol::{Attributes, Entry, EntryKind, Name, RemotePath};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::claims::Claims;
 use super::remote::look_at_many;
 use super::{Ended, LISTINGS, PlanStep, Planner, Target};
 use crate::failure::{Failure, Side, Situation};
@@ -46,8 +47,8 @@ pub(super) async fn plan(
     let disk = planner.context.disk.clone();
     let base = Base::open(disk, &target.path, is_new_name, planner.options.dry_run).await?;
 
-    let mut names = std::collections::HashSet::new();
-    let mut folders = Vec::new();
+    let mut claims = Claims::new(planner.options.on_conflict);
+    let mut items = Vec::new();
     for (source, attributes) in found {
         let at = match (source.contents, &base.name) {
             (true, _) => Ok(RemotePath::home()),
@@ -61,14 +62,33 @@ pub(super) async fn plan(
         let Ok(at) = at else { continue };
         let is_contents = source.contents || source.path.is_home();
         let is_carried = matches!(attributes.kind, EntryKind::File | EntryKind::Folder);
-        if is_carried && !is_contents && !names.insert(at.clone()) {
-            let to = base.path_of(&at);
-            let failure = Failure::new(Situation::Exists(Side::Local), shown(&to));
-            planner.fail(Location::Remote(source.path), Location::Local(to), failure).await?;
-            continue;
+        let claim = match at.name().filter(|_| is_carried && !is_contents) {
+            None => Ok(None),
+            Some(name) => {
+                let named = |name: &Name| RemotePath::from_names(vec![name.clone()]).ok();
+                let from = remote.show(&source.path);
+                claims.take(at.clone(), &name, from, attributes.kind, named)
+            }
+        };
+        match claim {
+            Ok(beside) => {
+                items.push((Item { from: source.path, at, attributes, is_contents }, beside));
+            }
+            Err(situation) => {
+                let to = base.path_of(&at);
+                let failure = Failure::new(situation, shown(&to));
+                planner.fail(Location::Remote(source.path), Location::Local(to), failure).await?;
+            }
         }
-        let item = Item { from: source.path, at, attributes, is_contents };
-        let look = base.look(item.at.clone()).await;
+    }
+    let mut folders = Vec::new();
+    for (mut item, beside) in items {
+        let mut look = base.look(item.at.clone()).await;
+        // What lies at the target already keeps both from its name, and is decided about as usual.
+        if let (Ok(None), Some(beside)) = (&look, beside) {
+            item.at = beside;
+            look = base.look(item.at.clone()).await;
+        }
         folders.extend(Planning { planner, base: &base }.meet(item, look).await?);
     }
     Planning { planner, base: &base }.walk(folders).await

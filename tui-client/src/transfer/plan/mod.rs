@@ -5,23 +5,28 @@
 //!
 //! Invariant: everything found is named by a step: carried, there already, left out, or failed.
 
+mod claims;
 mod compare;
 mod download;
 mod remote;
 mod upload;
 
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::Arc;
 
-use sampan_protocol::Attributes;
+use sampan_protocol::{Attributes, RemotePath};
 use tokio::sync::mpsc;
 
 pub(super) use self::compare::is_equal;
-use super::command::{Batch, BatchId, Options, Route};
+use super::beside::{Beside, beside_local, beside_remote};
+use super::command::{Batch, BatchId, Options, Route, Source};
 use super::decide::{Decision, Policy, Replace, conflict, decide};
 use super::download::discard;
 use super::event::{Outcome, SkipReason};
 use super::item::{Ends, FilePlan, FolderPlan, Settled};
 use super::job::{Context, blocking};
+use super::room::Need;
 use crate::failure::{Failure, Side};
 use crate::local::{Look, TargetRoot};
 use crate::place::Location;
@@ -66,10 +71,18 @@ pub(super) type Steps = mpsc::Sender<(PlanId, PlanStep)>;
 
 /// Plans `batch`.
 pub(super) async fn plan(context: Arc<Context>, id: PlanId, batch: Batch, steps: Steps) {
-    let planner = Planner { context, options: batch.options, id, steps };
+    let planner = Planner { context, options: batch.options, id, steps, need: Need::default() };
     let ended = match batch.route {
-        Route::Upload { sources, target } => upload::plan(&planner, sources, target).await,
-        Route::Download { sources, target } => download::plan(&planner, sources, target).await,
+        Route::Upload { sources, target } => {
+            let planned = upload::plan(&planner, once(sources), target.clone()).await;
+            match planned {
+                Ok(()) if planner.options.dry_run => planner.fits(target.path).await,
+                planned => planned,
+            }
+        }
+        Route::Download { sources, target } => {
+            download::plan(&planner, once(sources), target).await
+        }
     };
     planner.end(ended).await;
 }
@@ -82,7 +95,7 @@ pub(super) async fn plan_again(
     files: Vec<FilePlan>,
     steps: Steps,
 ) {
-    let planner = Planner { context, options, id, steps };
+    let planner = Planner { context, options, id, steps, need: Need::default() };
     let again = async {
         for file in files {
             planner.again(file.ends).await?;
@@ -91,6 +104,13 @@ pub(super) async fn plan_again(
     };
     let ended = again.await;
     planner.end(ended).await;
+}
+
+/// Whoever names a source twice means it once.
+fn once<P: Clone + Eq + Hash>(mut sources: Vec<Source<P>>) -> Vec<Source<P>> {
+    let mut seen = HashSet::new();
+    sources.retain(|source| seen.insert((source.path.clone(), source.contents)));
+    sources
 }
 
 /// Why a plan ends before its end.
@@ -111,9 +131,20 @@ struct Planner {
     options: Options,
     id: PlanId,
     steps: Steps,
+    /// What a plan that is not carried out would need on the server.
+    need: Need,
 }
 
 impl Planner {
+    /// Asks whether all that was planned fits, as the server is asked before a batch begins.
+    async fn fits(&self, target: RemotePath) -> Result<(), Ended> {
+        let subject = self.context.remote.show(&target);
+        match self.need.missing(&self.context, &subject).await? {
+            Some(failure) => Err(failure.into()),
+            None => Ok(()),
+        }
+    }
+
     async fn tell(&self, step: PlanStep) -> Result<(), Ended> {
         self.steps.send((self.id, step)).await.map_err(|_| Ended::NobodyListens)
     }
@@ -205,9 +236,19 @@ impl Planner {
         mut ends: Ends,
         target: Option<Target>,
     ) -> Result<(), Ended> {
-        let (from, to) = (ends.from(), ends.to());
+        let (from, mut to) = (ends.from(), ends.to());
         let outcome = match (decision, target) {
-            (Decision::Send(_) | Decision::Ask | Decision::Compare, _) if self.options.dry_run => {
+            (Decision::Send(replace), target) if self.options.dry_run => {
+                match self.would_send(&replace, &source, &ends, target.as_ref()).await {
+                    Ok((name, outcome)) => {
+                        to = name;
+                        outcome
+                    }
+                    Err(failure) => return self.fail(from, to, failure).await,
+                }
+            }
+            (Decision::Ask | Decision::Compare, _) if self.options.dry_run => {
+                self.needs(&source, &ends, None);
                 Outcome::Skipped(SkipReason::DryRun)
             }
             (Decision::Send(replace), target) => {
@@ -237,6 +278,43 @@ impl Planner {
             }
         };
         self.settle(from, to, Some(source), outcome).await
+    }
+
+    /// What sending would come to, and under which name.
+    async fn would_send(
+        &self,
+        replace: &Replace,
+        source: &Attributes,
+        ends: &Ends,
+        target: Option<&Target>,
+    ) -> Result<(Location, Outcome), Failure> {
+        let to = match (replace, ends) {
+            (Replace::KeepBoth, Ends::Up { from, to }) => {
+                match beside_remote(&self.context, from, source, to).await? {
+                    Beside::Free(to) => Location::Remote(to),
+                    Beside::There(to) => return Ok((Location::Remote(to), Outcome::Unchanged)),
+                }
+            }
+            (Replace::KeepBoth, Ends::Down { from, to, .. }) => {
+                match beside_local(&self.context, from, source, to).await? {
+                    Beside::Free(to) => Location::Local(to.path()),
+                    Beside::There(to) => {
+                        return Ok((Location::Local(to.path()), Outcome::Unchanged));
+                    }
+                }
+            }
+            _ => ends.to(),
+        };
+        self.needs(source, ends, target.filter(|_| matches!(replace, Replace::This(_))));
+        Ok((to, Outcome::Skipped(SkipReason::DryRun)))
+    }
+
+    /// Counts what an upload that is only planned would need, on top of what it replaces.
+    fn needs(&self, source: &Attributes, ends: &Ends, replaced: Option<&Target>) {
+        if let Ends::Up { to, .. } = ends {
+            let credit = replaced.map(|target| target.attributes.size);
+            self.need.file(to, source.size, credit);
+        }
     }
 
     /// What is there already. A run that died between putting a download in its place and removing

@@ -10,6 +10,7 @@ use sampan_protocol::{Attributes, EntryKind, Name, RemotePath};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::claims::Claims;
 use super::remote::{Entries, entries_if_there, look_at_many};
 use super::{Ended, LISTINGS, PlanStep, Planner, Target};
 use crate::failure::{Failure, Side, Situation};
@@ -31,29 +32,33 @@ pub(super) async fn plan(
     let remote = &planner.context.remote;
     let there = remote.stat_if_there(&target.path).await?;
     let starts = starts(planner, sources, &target, there.as_ref()).await?;
+    // Before anything moves.
+    let starts = claim(planner, starts).await?;
     let paths: Vec<_> = starts.iter().map(|start| start.to.clone()).collect();
     // Below a folder that is not there nothing is.
     let looks = match &there {
         None => paths.iter().map(|_| Ok(None)).collect(),
         Some(_) => look_at_many(remote, &paths).await,
     };
-    let mut names = std::collections::HashSet::new();
     let mut is_filled = false;
-    for (start, look) in starts.into_iter().zip(looks) {
+    for (mut start, look) in starts.into_iter().zip(looks) {
         let from = Location::Local(start.from.to_path_buf());
         let to = Location::Remote(start.to.clone());
-        let twice = !start.contents && !names.insert(start.to.clone());
         let look = if start.contents && std::mem::replace(&mut is_filled, true) {
             // What was carried before has changed it.
             remote.stat_if_there(&start.to).await
         } else {
             look
         };
-        match look {
-            _ if twice => {
-                let failure = Failure::new(Situation::Exists(Side::Remote), remote.show(&start.to));
-                planner.fail(from, to, failure).await?;
+        // What lies at the target already keeps both from its name, and is decided about as usual.
+        let look = match (&look, start.beside.take()) {
+            (Ok(None), Some(beside)) => {
+                start.to = beside;
+                remote.stat_if_there(&start.to).await
             }
+            _ => look,
+        };
+        match look {
             Ok(there) => walk(planner, start, there).await?,
             Err(failure) => planner.fail(from, to, failure).await?,
         }
@@ -66,6 +71,34 @@ struct Start {
     from: Arc<Path>,
     to: RemotePath,
     contents: bool,
+    kind: EntryKind,
+    /// Where it goes to be kept beside another source that has its name.
+    beside: Option<RemotePath>,
+}
+
+/// Gives each source a name of its own; those that get none are told of.
+async fn claim(planner: &Planner, starts: Vec<Start>) -> Result<Vec<Start>, Ended> {
+    let mut claims = Claims::new(planner.options.on_conflict);
+    let mut claimed = Vec::with_capacity(starts.len());
+    for start in starts {
+        let is_carried = matches!(start.kind, EntryKind::File | EntryKind::Folder);
+        let Some((folder, name)) = start.to.split().filter(|_| is_carried && !start.contents)
+        else {
+            claimed.push(start);
+            continue;
+        };
+        let named = |name: &Name| folder.join(name).ok();
+        let from = shown(&start.from).to_string();
+        match claims.take(start.to.clone(), &name, from, start.kind, named) {
+            Ok(beside) => claimed.push(Start { beside, ..start }),
+            Err(situation) => {
+                let failure = Failure::new(situation, planner.context.remote.show(&start.to));
+                let from = Location::Local(start.from.to_path_buf());
+                planner.fail(from, Location::Remote(start.to), failure).await?;
+            }
+        }
+    }
+    Ok(claimed)
 }
 
 /// Maps the sources to their targets; those that cannot be looked at are told of.
@@ -112,9 +145,9 @@ async fn starts(
             },
         };
         match (to, looked) {
-            (Ok(to), Ok(_)) => {
-                let (from, contents) = (source.path.into(), source.contents);
-                starts.push(Start { from, to, contents });
+            (Ok(to), Ok(look)) => {
+                let (from, contents, kind) = (source.path.into(), source.contents, look.kind);
+                starts.push(Start { from, to, contents, kind, beside: None });
             }
             (Err(failure), _) | (_, Err(failure)) => {
                 let (from, to) = (Location::Local(source.path), target.path.clone());
@@ -233,7 +266,10 @@ impl Walking<'_> {
         if self.planner.options.dry_run {
             let outcome = match there {
                 Some(_) => Outcome::Unchanged,
-                None => Outcome::Skipped(SkipReason::DryRun),
+                None => {
+                    self.planner.need.folder();
+                    Outcome::Skipped(SkipReason::DryRun)
+                }
             };
             return self.planner.settle(from, Location::Remote(to), Some(source), outcome).await;
         }

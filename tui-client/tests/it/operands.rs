@@ -1,0 +1,148 @@
+//! Operands as people write them: sources that share a name, places where a local name belongs, and
+//! one path in many spellings.
+
+use std::fs;
+use std::path::Path;
+
+use sampan_server::store::QuotaLimits;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::Ended;
+use crate::server::{TestServer, User};
+
+fn run(ada: &User<'_>, here: &Path, words: &[&str]) -> Ended {
+    Ended::of(ada.program.command(words).current_dir(here).output().unwrap())
+}
+
+fn last_event(ended: &Ended) -> Value {
+    let line = ended.text().lines().last().expect("there are events");
+    serde_json::from_str(line).unwrap()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn a_source_that_is_named_twice_is_meant_once() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    let here = TempDir::new().unwrap();
+    fs::write(here.path().join("a.txt"), b"a").unwrap();
+    let (to, from) = (ada.place("to/"), ada.place("to/a.txt"));
+    let same = ["put", "--json", "a.txt", "./a.txt", &to];
+    let ended = run(&ada, here.path(), &same);
+    ended.succeeded();
+    assert_eq!(last_event(&ended)["done"], 1);
+    assert_eq!(names(&ada.home().join("to")), ["a.txt"]);
+    // What is one source is one file, and may get a new name.
+    run(&ada, here.path(), &["put", "a.txt", "./a.txt", &ada.place("new")]).succeeded();
+    assert!(ada.home().join("new").is_file());
+
+    let back = TempDir::new().unwrap();
+    run(&ada, back.path(), &["get", &from, &ada.place("to//./a.txt"), "here/"]).succeeded();
+    assert_eq!(names(&back.path().join("here")), ["a.txt"]);
+}
+
+#[test]
+fn two_sources_of_one_name_are_told_apart_before_anything_moves() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    let here = TempDir::new().unwrap();
+    for (path, content) in [("one/a.txt", "1"), ("two/a.txt", "22"), ("six/a.txt", "666666")] {
+        for side in [here.path(), &ada.home()] {
+            fs::create_dir_all(side.join(path).parent().unwrap()).unwrap();
+            fs::write(side.join(path), content).unwrap();
+            fs::create_dir_all(side.join(path).with_file_name("photos")).unwrap();
+        }
+    }
+    for verb in ["put", "get"] {
+        let is_put = verb == "put";
+        let there = if is_put { ada.home() } else { here.path().to_owned() };
+        let source = |path: &str| if is_put { path.to_owned() } else { ada.place(path) };
+        let target = |path: &str| if is_put { ada.place(path) } else { path.to_owned() };
+        let files = ["one/a.txt", "two/a.txt", "six/a.txt"].map(source);
+        for policy in ["overwrite", "skip", "newer", "fail"] {
+            let to = target(&format!("{policy}/"));
+            let words = [verb, "--on-conflict", policy, &files[0], &files[1], &to];
+            let said = ["two of the sources", "one/a.txt", "two/a.txt", "--on-conflict rename"];
+            run(&ada, here.path(), &words).failed(1, &said);
+            assert_eq!(fs::read(there.join(policy).join("a.txt")).unwrap(), b"1", "{verb}");
+        }
+        let to = target("both/");
+        let words = [verb, "--on-conflict", "rename", &files[0], &files[1], &files[2], &to];
+        // A repeat finds all of them there.
+        for _ in 0..2 {
+            run(&ada, here.path(), &words).succeeded();
+            let both = there.join("both");
+            assert_eq!(names(&both), ["a (2).txt", "a (3).txt", "a.txt"], "{verb}");
+            let content = |name: &str| fs::read_to_string(both.join(name)).unwrap();
+            assert_eq!(content("a.txt"), "1");
+            assert_eq!(content("a (2).txt"), "22");
+            assert_eq!(content("a (3).txt"), "666666");
+        }
+        // Two folders of one name are never poured together.
+        let folders = ["one/photos", "two/photos"].map(source);
+        let words = [verb, "--on-conflict", "rename", &folders[0], &folders[1], &target("poured/")];
+        run(&ada, here.path(), &words).failed(1, &["two of the sources", "photos"]);
+    }
+}
+
+#[test]
+fn a_dry_run_names_what_a_rename_would_and_adds_it_up() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    let here = TempDir::new().unwrap();
+    fs::create_dir_all(here.path().join("tree")).unwrap();
+    fs::write(here.path().join("tree/a.txt"), b"other").unwrap();
+    fs::create_dir_all(ada.home().join("tree")).unwrap();
+    fs::write(ada.home().join("tree/a.txt"), b"there").unwrap();
+    let to = ada.place("");
+    let dry = ["put", "--dry-run", "--on-conflict", "rename", "tree", &to];
+    let ended = run(&ada, here.path(), &dry);
+    let expected = format!(
+        "{} -> {}\n",
+        here.path().join("tree/a.txt").display(),
+        ada.place("tree/a (2).txt")
+    );
+    assert_eq!(ended.succeeded(), expected);
+    let ended = run(&ada, here.path(), &[&dry[..], &["--json"]].concat());
+    let summary = last_event(&ended);
+    let counted = ["planned_files", "planned_folders", "planned_bytes"].map(|key| &summary[key]);
+    assert_eq!(counted, [&Value::from(1), &Value::from(0), &Value::from(5)], "{summary}");
+    assert_eq!(names(&ada.home().join("tree")), ["a.txt"]);
+
+    // The same on this side.
+    let dry = ["get", "--dry-run", "--on-conflict", "rename", &ada.place("tree"), "."];
+    let ended = run(&ada, here.path(), &dry);
+    assert!(ended.succeeded().ends_with("/tree/a (2).txt\n"), "{ended:?}");
+}
+
+#[test]
+fn a_dry_run_that_would_not_fit_says_by_how_much() {
+    let server = TestServer::start();
+    let limits = QuotaLimits { bytes: Some(1_000_000), entries: Some(3) };
+    let ada = server.limited_user("ada", limits);
+    let here = TempDir::new().unwrap();
+    fs::write(here.path().join("big"), vec![7; 1_500_000]).unwrap();
+    let to = ada.place("");
+    let ended = run(&ada, here.path(), &["put", "--dry-run", "big", &to]);
+    assert_eq!(ended.code, 6, "{ended:?}");
+    for word in ["1.50 MB are needed", "1.00 MB are available", "sampan df"] {
+        assert!(ended.err.contains(word), "{ended:?}");
+    }
+    fs::create_dir(here.path().join("many")).unwrap();
+    for name in ["a", "b", "c"] {
+        fs::write(here.path().join("many").join(name), b"x").unwrap();
+    }
+    let ended = run(&ada, here.path(), &["put", "--dry-run", "many", &to]);
+    assert_eq!(ended.code, 6, "{ended:?}");
+    assert!(ended.err.contains("4 are needed, 3 are available"), "{ended:?}");
+    let ended = run(&ada, here.path(), &["put", "--dry-run", "many/.", &to]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(names(&ada.home()).is_empty());
+}
