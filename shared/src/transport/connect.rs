@@ -212,7 +212,7 @@ fn without_zone(host: &str) -> &str {
     }
 }
 
-fn configuration() -> Result<ClientConfig, rustls::Error> {
+pub(super) fn configuration() -> Result<ClientConfig, rustls::Error> {
     let verifier = ProvesItsKey { provider: provider() };
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?

@@ -227,6 +227,58 @@ async fn a_client_that_speaks_something_else_is_refused() {
     assert!(matches!(refused, Err(AcceptError::Handshake(_))), "{refused:?}");
 }
 
+/// A client of rustls with a configuration of the test's own; what it came to on both sides.
+async fn met_by(
+    config: &Arc<rustls::ClientConfig>,
+) -> (std::io::Result<tokio_rustls::client::TlsStream<TcpStream>>, Result<(), AcceptError>) {
+    let (listener, target) = listen().await;
+    let acceptor = Acceptor::new(identity()).unwrap();
+    let client = async {
+        let tcp = TcpStream::connect(("127.0.0.1", target.port)).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::clone(config));
+        let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+        let mut tls = connector.connect(name, tcp).await?;
+        // What the server sends behind the handshake, such as tickets, is taken in.
+        let (Ok(_) | Err(_)) = tls.read_to_end(&mut Vec::new()).await;
+        Ok(tls)
+    };
+    let server = async {
+        let (tcp, _) = listener.accept().await.unwrap();
+        acceptor.accept(tcp).await.map(drop)
+    };
+    tokio::join!(client, server)
+}
+
+#[tokio::test]
+async fn a_client_of_another_application_protocol_is_refused() {
+    let mut config = super::connect::configuration().unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let (client, server) = met_by(&Arc::new(config.clone())).await;
+    assert!(client.is_err(), "the handshake fails");
+    assert!(matches!(server, Err(AcceptError::Handshake(_))), "{server:?}");
+    config.alpn_protocols = Vec::new();
+    let (_, server) = met_by(&Arc::new(config)).await;
+    assert!(matches!(server, Err(AcceptError::NotSampan)), "{server:?}");
+}
+
+/// A client that would resume and send early data is given nothing to do it with.
+#[tokio::test]
+async fn there_are_no_tickets_and_no_early_data() {
+    let mut config = super::connect::configuration().unwrap();
+    config.resumption = rustls::client::Resumption::in_memory_sessions(8);
+    config.enable_early_data = true;
+    let config = Arc::new(config);
+    for _ in 0..2 {
+        let (client, server) = met_by(&config).await;
+        server.unwrap();
+        let mut client = client.unwrap();
+        let (_, tls) = client.get_mut();
+        assert!(tls.early_data().is_none());
+        assert_eq!(tls.tls13_tickets_received(), 0);
+        assert_eq!(tls.handshake_kind(), Some(rustls::HandshakeKind::Full));
+    }
+}
+
 #[test]
 fn an_identity_survives_being_stored() {
     let first = ServerIdentity::generate().unwrap();
