@@ -31,8 +31,22 @@ const ROWS: &[(&str, &[&str])] = &[
             "terminal::s2_names_are_escaped_on_a_terminal_also_where_they_end_with_nul",
         ],
     ),
-    ("put", &["carry::files_and_folders_land_where_the_contract_says"]),
-    ("get", &["carry::files_and_folders_land_where_the_contract_says"]),
+    (
+        "put",
+        &[
+            "carry::files_and_folders_land_where_the_contract_says",
+            "sources::a_slash_at_the_end",
+            "sources::staged_downloads_are_never_carried",
+        ],
+    ),
+    (
+        "get",
+        &[
+            "carry::files_and_folders_land_where_the_contract_says",
+            "sources::a_slash_at_the_end",
+            "sources::staged_downloads_are_never_carried",
+        ],
+    ),
     ("mkdir", &["commands::folders_are_made_listed_moved_and_removed"]),
     ("rm", &["commands::folders_are_made_listed_moved_and_removed"]),
     (
@@ -85,9 +99,17 @@ const ROWS: &[(&str, &[&str])] = &[
         &[
             "carry::a_killed_command_is_finished_by_repeating_it",
             "contract::repeating_an_interrupted_rename_makes_no_further_copies",
+            "again::a_command_is_known_by_its_absolute_operands_without_its_flags",
+            "again::a_server_that_was_killed_is_met_again_by_password",
         ],
     ),
-    ("--links", &["carry::links_are_named_and_left_out_and_never_followed_on_the_server"]),
+    (
+        "--links",
+        &[
+            "carry::links_are_named_and_left_out_and_never_followed_on_the_server",
+            "sources::loops_of_links_are_found",
+        ],
+    ),
     ("sockets, FIFOs, devices", &["contract::what_is_no_file_is_named_and_never_opened"]),
     ("modes and times", &["contract::modes_and_times_are_kept"]),
     ("--limit", &["contract::a_limit_is_kept_to"]),
@@ -107,6 +129,7 @@ const ROWS: &[(&str, &[&str])] = &[
         &[
             "terminal::the_identity_is_asked_on_the_terminal_and_never_on_standard_input",
             "terminal::without_a_terminal_on_standard_error_nothing_is_asked",
+            "sources::without_a_terminal_on_standard_error_there_are_neither_bars_nor_questions",
             "commands::a_given_password_is_proved_whatever_key_is_enrolled",
         ],
     ),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what helps tests fails as they do")]
 
+mod again;
 mod carry;
 mod commands;
 mod contact;
@@ -25,5 +26,6 @@ mod rounds;
 mod screen;
 mod server;
 mod signals;
+mod sources;
 mod system;
 mod terminal;

@@ -11,7 +11,7 @@ mod leaving;
 mod marking;
 mod names;
 mod restoring;
-mod sampand;
+pub(crate) mod sampand;
 pub(crate) mod sluice;
 mod tmux;
 

@@ -8,18 +8,18 @@ use tempfile::TempDir;
 
 use crate::program;
 
-pub(super) const USER: &str = "ada";
-pub(super) const PASSWORD: &str = "correct horse";
+pub(crate) const USER: &str = "ada";
+pub(crate) const PASSWORD: &str = "correct horse";
 
 /// A server with one account. Ends when dropped.
-pub(super) struct Sampand {
+pub(crate) struct Sampand {
     data: TempDir,
     child: Option<Child>,
-    pub(super) port: u16,
+    pub(crate) port: u16,
 }
 
 impl Sampand {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut server = Self { data: TempDir::new().unwrap(), child: None, port: 0 };
         let mut add = server.command(&["user", "add", USER, "--password-stdin"]);
         let mut adding = add.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
@@ -30,7 +30,7 @@ impl Sampand {
     }
 
     /// Serves on the port that it had before, if it had one.
-    pub(super) fn serve(&mut self) {
+    pub(crate) fn serve(&mut self) {
         let address = format!("127.0.0.1:{}", self.port);
         let mut serve = self.command(&["serve", "--listen", &address]);
         let mut child = serve.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -44,7 +44,7 @@ impl Sampand {
     }
 
     /// SIGKILL: it has no time for anything.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -52,7 +52,7 @@ impl Sampand {
     }
 
     /// The account's home on the disk.
-    pub(super) fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.folder().join("homes").join(USER)
     }
 
@@ -63,7 +63,8 @@ impl Sampand {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program::sampand());
         command.args(arguments).arg("--data").arg(self.folder());
-        for variable in ["SAMPAND_DATA", "SAMPAND_CONFIG", "NOTIFY_SOCKET"] {
+        for variable in ["SAMPAND_DATA", "SAMPAND_CONFIG", "SAMPAND_DEFAULT_QUOTA", "NOTIFY_SOCKET"]
+        {
             command.env_remove(variable);
         }
         command
