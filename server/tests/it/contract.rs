@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::program::{ADD, Data, Serving, ran, run, sampand};
+use crate::program::{ADD, Data, Serving, program, ran, run, sampand};
 
 /// Command, or what else a row is about, and the tests of it.
 const ROWS: &[(&str, &[&str])] = &[
@@ -68,6 +68,7 @@ const ROWS: &[(&str, &[&str])] = &[
     ("log", &["settings::log"]),
     ("NAME, SIZE", &["cli::wrong_usage_is_2", "contract::sizes_are_read_as_the_contract_says"]),
     ("acting as the owner of DATA", &["cli::root_acts_as_the_folders_owner"]),
+    ("one mount", &["contract::system_homes_and_staging_share_one_mount"]),
     ("admin.sock", &["contract::a_long_way_to_the_data_is_no_obstacle"]),
     ("0", &["cli::the_first_hour_without_a_server"]),
     ("1", &["cli::a_second_server_names_the_first"]),
@@ -136,6 +137,30 @@ fn system_serve_listens_on_both_families_by_default() {
     assert!(listens[0] || !Path::new("/proc/net/if_inet6").exists(), "{line}");
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// Also the home of one account: whatever lies elsewhere is named, and nothing is served.
+#[test]
+#[ignore = "needs `unshare` and `mount` of util-linux, and the right to use them"]
+fn system_homes_and_staging_share_one_mount() {
+    let data = Data::new();
+    assert_eq!(data.run_with(&ADD, "secret\n").code, 0);
+    drop(data.serve());
+    for place in ["homes", "staging", "homes/anna"] {
+        let mut command = Command::new("unshare");
+        if !rustix::process::geteuid().is_root() {
+            command.arg("--map-root-user");
+        }
+        let script = "mount -t tmpfs none \"$PLACE\" \
+                      && exec \"$SAMPAND\" serve --listen 127.0.0.1:0 --data \"$DATA\"";
+        command.args(["--mount", "--", "/bin/sh", "-c", script]);
+        command.env("PLACE", data.path().join(place)).env("DATA", data.path());
+        command.env("SAMPAND", program()).env_remove("SAMPAND_CONFIG");
+        let refused = run(command, "");
+        assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{place}: {refused:?}");
+        let names = refused.err.contains(place) && refused.err.contains("mount");
+        assert!(names && refused.err.lines().count() == 1, "{place}: {refused:?}");
+    }
 }
 
 /// Something holds the socket that says nothing a server would.

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Homes and staging must lie on one file system and mount, which must be able to exchange two
-//! names in one step: both are tried at every start.
+//! names in one step: both are tried at every start. So does each account's home; what else an
+//! administrator did to one, be it that it is gone, is a matter of its account alone.
 //!
 //! Invariant: everything in staging is named by an upload, an intent or an account that is being
 //! removed, or may be deleted.
@@ -52,6 +53,16 @@ pub enum OpenError {
     OtherFileSystem {
         /// The data folder.
         data: PathBuf,
+    },
+    /// An account's home is a mount of its own.
+    #[error(
+        "the home `{}` lies on another file system or mount than `staging`; a file is published by a \
+         rename, so move it onto the one of the data folder and unmount the other",
+        .home.display()
+    )]
+    HomeElsewhere {
+        /// The home.
+        home: PathBuf,
     },
     /// The file system cannot exchange two names.
     #[error(
@@ -140,6 +151,25 @@ impl Layout {
         try_exchange(disk, &staging, data)?;
         Ok(Self { homes, staging, database: data.join("sampand.db") })
     }
+}
+
+/// Refuses homes of accounts that are mounts of their own.
+pub(super) fn check_homes<'a>(
+    layout: &Layout,
+    disk: &Disk,
+    data: &Path,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<(), OpenError> {
+    for name in names {
+        match disk.open_beneath(&layout.homes, name.as_bytes(), Open::FolderToLook) {
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::XDEV) => {
+                return Err(OpenError::HomeElsewhere { home: data.join("homes").join(name) });
+            }
+            // Told to whoever opens it.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// The mode of what only the server sees.

@@ -66,7 +66,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use self::db::Db;
+use self::db::{Db, accounts as accounts_table};
 use self::disk::Disk;
 pub use self::disk::{Call, Faults};
 use self::home::{Home, Homes};
@@ -180,6 +180,14 @@ impl LocalStore {
             let disk = Disk::new(options.faults.clone(), options.durability == Durability::Full);
             let layout = Layout::open(&data, &disk)?;
             let db = db::open_checked(&layout.database, &disk)?;
+            let homes = db.read(accounts_table::all).map_err(OpenError::Recovery);
+            let checked = homes.and_then(|homes| {
+                layout::check_homes(&layout, &disk, &data, homes.iter().map(|home| &*home.name))
+            });
+            if let Err(error) = checked {
+                db.close();
+                return Err(error);
+            }
             let inner = Arc::new(Inner {
                 disk,
                 layout,

@@ -163,6 +163,19 @@ fn system_homes_on_a_mount_of_their_own_are_refused() {
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
+        let mut local = Local::new().await;
+        user(&local).await;
+        local.close().await;
+        let home = local.path().join("homes/anna");
+        mount(&["--bind", home.to_str().unwrap()], &home);
+        let opened = LocalStore::open(local.path().to_owned(), LocalOptions::default()).await;
+        match opened.map(drop) {
+            Err(OpenError::HomeElsewhere { home: named }) => assert_eq!(named, home),
+            other => panic!("{other:?}"),
+        }
+        unmount(&home);
+        local.open().await;
+        local.close().await;
         for part in ["homes", "staging"] {
             let data = tempfile::tempdir().unwrap();
             let place = data.path().join(part);
