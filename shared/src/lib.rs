@@ -3,7 +3,8 @@
 //! A connection carries frames ([`frame`]); a frame's header is a small map ([`wire`]) whose
 //! arguments are one of the [`message`]s, and its body is raw bytes. A person or a machine is let in
 //! by [`scram`] or by a [`login_key`]. A file is a row of blocks ([`block`]): the unit of resume,
-//! verification and update alike. `PROTOCOL.md` beside this crate says all of it for those who
+//! verification and update alike; small
+//! files travel many at once, and [`pack`] says whose a body's bytes are. `PROTOCOL.md` beside this crate says all of it for those who
 //! write another client.
 //!
 //! The rest is vocabulary, one word a file: [`path`], [`entry`], [`id`], [`size`], [`time`],
@@ -22,6 +23,7 @@ pub mod id;
 pub mod limits;
 pub mod login_key;
 pub mod message;
+pub mod pack;
 pub mod path;
 pub mod scram;
 pub mod size;

@@ -17,6 +17,7 @@ pub(crate) mod upload;
 use sampan_protocol::Refusal;
 use sampan_protocol::escape::escaped_text;
 use sampan_protocol::message::Precondition;
+use sampan_protocol::pack::PackError;
 
 use crate::server::with_cause;
 use crate::session::{Abandoned, Gone, refusal_of_store};
@@ -57,6 +58,16 @@ impl From<Gone> for HandlerError {
 impl From<Abandoned> for HandlerError {
     fn from(Abandoned: Abandoned) -> Self {
         Self::Gone
+    }
+}
+
+impl From<PackError> for HandlerError {
+    fn from(error: PackError) -> Self {
+        match error {
+            PackError::TooManyMembers => Self::LimitExceeded("members of a pack"),
+            PackError::TooManyBytes => Self::LimitExceeded("bytes of a pack"),
+            error => Self::Malformed(error.to_string()),
+        }
     }
 }
 

@@ -5,11 +5,11 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use sampan_protocol::limits::{MAX_PACK_BYTES, MAX_PACK_MEMBERS};
 use sampan_protocol::message::{Pack, PackAnswer, PackMember, PackMemberKind, PackResult};
+use sampan_protocol::pack::PackReader;
 use tokio::sync::mpsc;
 
-use super::{HandlerError, Outcome, at_most, refusal_in_row, target_of};
+use super::{Outcome, refusal_in_row, target_of};
 use crate::context::Context;
 use crate::session::{Answer, Answers, Part, Parts};
 use crate::store::{PackContent, PackItem, PackOutcome};
@@ -73,79 +73,28 @@ async fn feed(
     first: Part<Pack>,
     parts: &mut Parts<Pack>,
 ) -> Outcome<u64> {
-    let change = first.args.change;
-    let (mut members, mut bytes) = (0, 0);
+    let mut reader = PackReader::default();
     let mut part = first;
     loop {
-        if part.args.change != change {
-            return Err(HandlerError::Malformed("a pack has one change key".into()));
-        }
-        members += part.args.members.len() as u64;
-        bytes += part.body.len() as u64;
-        at_most(members, MAX_PACK_MEMBERS as u64, "members of a pack")?;
-        at_most(bytes, MAX_PACK_BYTES, "bytes of a pack")?;
-        for item in cut(part.args.members, part.body)? {
-            if items.send(item).await.is_err() {
+        for (member, bytes) in reader.take(part.args, part.body)? {
+            if items.send(item(member, bytes)).await.is_err() {
                 // The store has an answer already: a repeated change, or a refusal of the whole.
-                return Ok(bytes);
+                return Ok(reader.bytes());
             }
         }
         if part.is_last {
-            return Ok(bytes);
+            return Ok(reader.bytes());
         }
         part = parts.next().await?;
     }
 }
 
-/// The members of one frame with their slices of its body.
-fn cut(members: Vec<PackMember>, mut body: Bytes) -> Outcome<Vec<PackItem>> {
-    let uneven = || HandlerError::Malformed("the sizes do not add up to the body".into());
-    let mut items = Vec::with_capacity(members.len());
-    for PackMember { path, mode, kind } in members {
-        let content = match kind {
-            PackMemberKind::Folder {} => PackContent::Folder,
-            PackMemberKind::File { size, mtime, root, if_target } => {
-                let size = usize::try_from(size).ok().filter(|size| *size <= body.len());
-                let bytes = body.split_to(size.ok_or_else(uneven)?);
-                PackContent::File { bytes, mtime, root, if_target: target_of(if_target) }
-            }
-        };
-        items.push(PackItem::Member { path, mode, content });
-    }
-    if body.is_empty() { Ok(items) } else { Err(uneven()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use sampan_protocol::message::Precondition;
-    use sampan_protocol::{Mode, RemotePath, Root, Timestamp};
-
-    use super::*;
-
-    fn file(size: u64) -> PackMember {
-        let (mtime, root) = (Timestamp::default(), Root([0; 32]));
-        let kind = PackMemberKind::File { size, mtime, root, if_target: Precondition::Any };
-        PackMember { path: RemotePath::parse(b"f").unwrap(), mode: Mode::FILE, kind }
-    }
-
-    fn sizes(items: Vec<PackItem>) -> Vec<usize> {
-        items
-            .into_iter()
-            .filter_map(|item| match item {
-                PackItem::Member { content: PackContent::File { bytes, .. }, .. } => {
-                    Some(bytes.len())
-                }
-                _ => None,
-            })
-            .collect()
-    }
-
-    #[test]
-    fn a_body_is_cut_exactly() {
-        let body = Bytes::from_static(b"12345");
-        assert_eq!(sizes(cut(vec![file(2), file(0), file(3)], body.clone()).unwrap()), [2, 0, 3]);
-        for wrong in [vec![file(2)], vec![file(6)], vec![file(5), file(1)], vec![file(u64::MAX)]] {
-            assert!(matches!(cut(wrong, body.clone()), Err(HandlerError::Malformed(_))));
+fn item(PackMember { path, mode, kind }: PackMember, bytes: Bytes) -> PackItem {
+    let content = match kind {
+        PackMemberKind::Folder {} => PackContent::Folder,
+        PackMemberKind::File { mtime, root, if_target, .. } => {
+            PackContent::File { bytes, mtime, root, if_target: target_of(if_target) }
         }
-    }
+    };
+    PackItem::Member { path, mode, content }
 }

@@ -1,6 +1,7 @@
 //! Fuzzing of everything that reads bytes from a peer. See `README.md`.
 
 mod catalogue;
+mod packs;
 mod targets;
 
 /// Runs the target of this name.

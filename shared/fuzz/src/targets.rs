@@ -15,6 +15,7 @@ use sampan_protocol::scram::{
 use sampan_protocol::wire::{Envelope, decode_args, encode_args, value_length};
 
 use crate::catalogue::{self, Again};
+use crate::packs::pack;
 
 /// A target's name and what it does.
 type Target = (&'static str, fn(&[u8]));
@@ -30,6 +31,7 @@ pub(crate) const TARGETS: &[Target] = &[
     ("download", download),
     ("quota", quota),
     ("blocks", blocks),
+    ("pack", pack),
     ("scram_client", scram_client),
     ("scram_server", scram_server),
 ];
@@ -64,58 +66,73 @@ pub(crate) fn envelope(data: &[u8]) {
     if flags.is_error() {
         stable(args, catalogue::refusal);
     } else if catalogue::request(op, args).is_some() {
-        family(&[op], args);
+        messages(&[op], args);
     }
 }
 
+/// Which operations each family of messages has; a test finds one that is in none.
+pub(crate) const FAMILIES: &[(&str, &[Op])] = &[
+    ("login", LOGIN),
+    ("browse", BROWSE),
+    ("change", CHANGE),
+    ("upload", UPLOAD),
+    ("download", DOWNLOAD),
+    ("quota", QUOTA),
+];
+
+const LOGIN: &[Op] = &[
+    Op::HELLO,
+    Op::SCRAM_PROOF,
+    Op::PING,
+    Op::GOODBYE,
+    Op::ENROL_KEY,
+    Op::REVOKE_KEY,
+    Op::LIST_KEYS,
+];
+const BROWSE: &[Op] = &[Op::STAT, Op::STAT_MANY, Op::LIST];
+const CHANGE: &[Op] = &[Op::MKDIR, Op::RENAME, Op::REMOVE, Op::SET_ATTRIBUTES, Op::PACK];
+const UPLOAD: &[Op] = &[
+    Op::OPEN_UPLOAD,
+    Op::WRITE_BLOCK,
+    Op::COMMIT_UPLOAD,
+    Op::ABORT_UPLOAD,
+    Op::UPLOAD_ROW,
+    Op::LIST_UPLOADS,
+    Op::COPY_BLOCK,
+];
+const DOWNLOAD: &[Op] = &[Op::READ, Op::READ_ROW, Op::READ_PACK, Op::SUM];
+const QUOTA: &[Op] = &[Op::QUOTA, Op::FITS];
+
 /// Hello, login, keys and the link itself.
 pub(crate) fn login(data: &[u8]) {
-    let ops = [
-        Op::HELLO,
-        Op::SCRAM_PROOF,
-        Op::PING,
-        Op::GOODBYE,
-        Op::ENROL_KEY,
-        Op::REVOKE_KEY,
-        Op::LIST_KEYS,
-    ];
-    family(&ops, data);
+    family("login", data);
     stable(data, |args| decode_args::<HelloBody>(args).map(|body| encode_args(&body)));
 }
 
 /// Looking at a home.
 pub(crate) fn browse(data: &[u8]) {
-    family(&[Op::STAT, Op::STAT_MANY, Op::LIST], data);
+    family("browse", data);
 }
 
 /// Changes, packs among them; and refusals, which all share.
 pub(crate) fn change(data: &[u8]) {
-    family(&[Op::MKDIR, Op::RENAME, Op::REMOVE, Op::SET_ATTRIBUTES, Op::PACK], data);
+    family("change", data);
     stable(data, catalogue::refusal);
 }
 
 /// Uploads.
 pub(crate) fn upload(data: &[u8]) {
-    let ops = [
-        Op::OPEN_UPLOAD,
-        Op::WRITE_BLOCK,
-        Op::COMMIT_UPLOAD,
-        Op::ABORT_UPLOAD,
-        Op::UPLOAD_ROW,
-        Op::LIST_UPLOADS,
-        Op::COPY_BLOCK,
-    ];
-    family(&ops, data);
+    family("upload", data);
 }
 
 /// Downloads.
 pub(crate) fn download(data: &[u8]) {
-    family(&[Op::READ, Op::READ_ROW, Op::READ_PACK, Op::SUM], data);
+    family("download", data);
 }
 
 /// Limits and use.
 pub(crate) fn quota(data: &[u8]) {
-    family(&[Op::QUOTA, Op::FITS], data);
+    family("quota", data);
 }
 
 /// A set of blocks, and what is done with one that a peer sent.
@@ -168,8 +185,14 @@ pub(crate) fn scram_server(data: &[u8]) {
     assert!(server.finish(data, &EXPORTER).is_err(), "a proof was guessed");
 }
 
-/// The bytes as the arguments of each request and answer.
-fn family(ops: &[Op], data: &[u8]) {
+/// The bytes as the arguments of each request and answer of a family.
+fn family(name: &str, data: &[u8]) {
+    let (_, ops) = FAMILIES.iter().find(|(known, _)| *known == name).expect("a family");
+    messages(ops, data);
+}
+
+/// The bytes as the arguments of these operations' requests and answers.
+fn messages(ops: &[Op], data: &[u8]) {
     for op in ops {
         stable(data, |args| catalogue::request(*op, args).expect("a known operation"));
         stable(data, |args| catalogue::answer(*op, args).expect("a known operation"));

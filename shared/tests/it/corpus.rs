@@ -7,11 +7,14 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 use sampan_protocol::frame::FrameLimits;
-use sampan_protocol::message::Hello;
+use sampan_protocol::message::{Hello, Op};
+use sampan_protocol::pack::PackError;
 use sampan_protocol::wire::{Envelope, decode_args, encode_args};
 
+use crate::catalogue;
+use crate::packs::{End, came};
 use crate::samples::{Sample, samples};
-use crate::targets::TARGETS;
+use crate::targets::{FAMILIES, TARGETS};
 
 fn corpus_of(target: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target)
@@ -41,6 +44,72 @@ fn every_target_has_its_file() {
     }
     let files = fs::read_dir(folder.join("fuzz_targets")).unwrap().count();
     assert_eq!(files, TARGETS.len());
+}
+
+/// HARDENING S13: a message that is added is fuzzed, or this fails.
+#[test]
+fn s13_every_message_has_a_target() {
+    for (op, name) in Op::ALL {
+        let families: Vec<_> =
+            FAMILIES.iter().filter(|(_, ops)| ops.contains(op)).map(|(family, _)| family).collect();
+        assert_eq!(families.len(), 1, "{name} is in {families:?}");
+        assert!(TARGETS.iter().any(|(target, _)| target == families[0]), "{families:?}");
+        assert!(catalogue::request(*op, &[0x80]).is_some(), "{name}: its request");
+        assert!(catalogue::answer(*op, &[0x80]).is_some(), "{name}: its answer");
+    }
+}
+
+/// HARDENING S22: the seeds of the pack target come to every way in which a pack can end, in both
+/// directions; so what is compared there is more than refusals of the first byte.
+#[test]
+fn s22_the_seeds_of_packs_come_to_every_end() {
+    let ends: Vec<End> =
+        pack_seeds().iter().map(|(_, seed)| came(seed).expect("a whole seed").end).collect();
+    let errors = [
+        PackError::OtherChange,
+        PackError::TooManyMembers,
+        PackError::TooManyBytes,
+        PackError::Uneven,
+        PackError::NotAskedFor,
+        PackError::Twice,
+        PackError::LongerThanAsked,
+        PackError::TooManyFrames,
+    ];
+    for end in errors.map(End::Pack).into_iter().chain([End::Last, End::Cut, End::Header]) {
+        assert!(ends.contains(&end), "no seed comes to {end:?}");
+    }
+    assert!(ends.iter().any(|end| matches!(end, End::TooLong(_))));
+    for (name, seed) in pack_seeds().iter().filter(|(name, _)| name.starts_with("whole")) {
+        let came = came(seed).unwrap();
+        assert_eq!((came.members.len(), came.end), (4, End::Last), "{name}");
+        assert_eq!(came.members.iter().map(|(_, bytes)| bytes.len()).sum::<usize>(), 7 + 9);
+    }
+}
+
+/// Streams of packs by what they come to; the first byte says which way, and that the rest builds one.
+fn pack_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    const UP: [u8; 7] = [2, 1, 2, 3, 0, 0, 0];
+    const DOWN: [u8; 7] = [3, 9, 9, 9, 4, 40, 0];
+    let seed = |way: [u8; 7], program: &[u8]| [&way[..], program].concat();
+    let whole = [0x01, 7, 0x19, 0x04, 0x21, 9, 0x30];
+    vec![
+        ("whole-up", seed(UP, &whole)),
+        ("whole-down", seed(DOWN, &whole)),
+        ("other-change", seed(UP, &[0x01, 3, 0x04, 0x26, 0x01, 3])),
+        ("too-many-members", seed(UP, &[7, 7, 4, 7, 7, 4, 7])),
+        ("too-many-bytes", seed(UP, &[8; 9])),
+        ("short-body", seed(UP, &[0x01, 3, 0x12, 9])),
+        ("long-body", seed(DOWN, &[0x42, 1])),
+        ("huge-size", seed(UP, &[0x03, 0])),
+        ("not-asked-for", seed(DOWN, &[0x41, 3])),
+        ("twice", seed(DOWN, &[0x11, 3, 0x04, 0x11, 3])),
+        ("longer-than-asked", seed(DOWN, &[0x01, 41])),
+        ("too-many-frames", seed(DOWN, &[4; 6])),
+        ("cut", seed(UP, &[0x01, 3, 0x04, 0x01, 3, 0x04, 0x0a, 0, 0x0c])),
+        ("bent", seed(UP, &[0x01, 3, 0x04, 0xeb, 255])),
+        ("too-long", vec![0, 1, 2, 3, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]),
+        ("no-header", vec![0, 1, 2, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xc0]),
+    ]
 }
 
 /// Which targets a sample is a seed of, and as which bytes.
@@ -91,6 +160,10 @@ fn write_the_seeds() {
         seeds_of(sample).into_iter().map(move |(target, bytes)| (target, name.clone(), bytes))
     });
     let others = other_seeds().into_iter().map(|(target, bytes)| (target, "seed".into(), bytes));
+    for (name, bytes) in pack_seeds() {
+        fs::create_dir_all(corpus_of("pack")).unwrap();
+        fs::write(corpus_of("pack").join(name), bytes).unwrap();
+    }
     for (index, (target, name, bytes)) in named.chain(others).enumerate() {
         let folder = corpus_of(target);
         fs::create_dir_all(&folder).unwrap();
@@ -238,6 +311,22 @@ proptest! {
         for (_, target) in TARGETS {
             target(&bytes);
         }
+    }
+}
+
+proptest! {
+    /// HARDENING S22: a pack is read as the same whatever pieces it comes in, and however it is read.
+    #[test]
+    fn s22_packs_are_read_the_same_in_any_pieces(
+        way in 2..4_u8,
+        pieces in any::<[u8; 3]>(),
+        files in 0..40_u8,
+        bytes in 0..2000_u16,
+        program in proptest::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let [low, high] = bytes.to_le_bytes();
+        let head = [way, pieces[0], pieces[1], pieces[2], files, low, high];
+        came(&[&head[..], &program].concat()).expect("a whole head");
     }
 }
 

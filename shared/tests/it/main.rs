@@ -4,6 +4,8 @@
 mod catalogue;
 mod corpus;
 mod layering;
+#[path = "../../fuzz/src/packs.rs"]
+mod packs;
 mod protocol_md;
 mod readme;
 mod samples;

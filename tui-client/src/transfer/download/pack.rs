@@ -5,7 +5,8 @@
 //! An answer holds no more memory than the files that were asked for (S12).
 
 use bytes::Bytes;
-use sampan_protocol::message::{Member, MemberOutcome, PackFile, ReadPack};
+use sampan_protocol::message::{PackFile, ReadPack};
+use sampan_protocol::pack::{Arrived, ReadPackReader};
 use sampan_protocol::{ErrorCode, RemotePath, Root};
 
 use super::file::{condition, make_folders, staging_name};
@@ -78,7 +79,7 @@ pub(in crate::transfer) async fn download_pack(
             Content::File { bytes, root } => {
                 let (from, to) = ends(&plan);
                 let staging = staging_name(context, from, to);
-                arrived.push(Arrived { plan, bytes, root, staging });
+                arrived.push(Staged { plan, bytes, root, staging });
             }
         }
     }
@@ -135,64 +136,28 @@ async fn fetch(
     control: &Control,
 ) -> Result<Vec<Content>, CallError> {
     let mut answers = session.stream(request, PAGES).await?;
-    let mut arriving = Arriving::new(sizes);
+    let mut reader = ReadPackReader::new(sizes.len(), sizes.iter().sum());
+    let mut contents = vec![Content::Missing; sizes.len()];
     while let Some((page, body)) = answers.next().await? {
         control.gauge.add_moved(body.len() as u64);
-        arriving.take(page.members, body)?;
-    }
-    Ok(arriving.contents)
-}
-
-/// An answer as it comes. What is kept of a frame keeps the whole frame in memory, so the frames are
-/// bounded, and not only what is kept of them.
-struct Arriving<'a> {
-    sizes: &'a [u64],
-    contents: Vec<Content>,
-    /// Bytes that may still come.
-    room: u64,
-    /// Frames that may still come: each brings a member, but for one that ends the answer.
-    frames: usize,
-}
-
-impl<'a> Arriving<'a> {
-    fn new(sizes: &'a [u64]) -> Self {
-        let contents = vec![Content::Missing; sizes.len()];
-        Self { sizes, contents, room: sizes.iter().sum(), frames: sizes.len() + 1 }
-    }
-
-    fn take(&mut self, members: Vec<Member>, mut body: Bytes) -> Result<(), CallError> {
-        let malformed = |text: &str| CallError::Malformed(text.to_owned());
-        let room = self.room.checked_sub(body.len() as u64);
-        self.room = room.ok_or_else(|| malformed("a pack is longer than its files"))?;
-        let frames = self.frames.checked_sub(1);
-        self.frames = frames.ok_or_else(|| malformed("a pack has more parts than files"))?;
-        for Member { index, outcome } in members {
-            let at = usize::try_from(index).unwrap_or(usize::MAX);
-            let (Some(place), Some(planned)) = (self.contents.get_mut(at), self.sizes.get(at))
-            else {
-                return Err(malformed("a pack holds a member that was not asked for"));
-            };
-            *place = match outcome {
-                MemberOutcome::Refused(refusal) => {
-                    Content::Refused(refusal.code, refused(&refusal))
-                }
-                MemberOutcome::File { size, root } => {
-                    let length = usize::try_from(size).ok().filter(|size| *size <= body.len());
-                    let text = "a pack's members are longer than its body";
-                    let bytes = body.split_to(length.ok_or_else(|| malformed(text))?);
-                    if size == *planned {
-                        Content::File { bytes, root }
-                    } else {
-                        Content::OtherSize
-                    }
-                }
-            };
+        let taken = reader.take(page, body);
+        for (index, arrived) in taken.map_err(|error| CallError::Malformed(error.to_string()))? {
+            contents[index] = content(arrived, sizes[index]);
         }
-        Ok(())
+    }
+    Ok(contents)
+}
+
+/// Nothing is kept of a file that is not the one that was planned.
+fn content(arrived: Arrived, planned: u64) -> Content {
+    match arrived {
+        Err(refusal) => Content::Refused(refusal.code, refused(&refusal)),
+        Ok((bytes, _)) if bytes.len() as u64 != planned => Content::OtherSize,
+        Ok((bytes, root)) => Content::File { bytes, root },
     }
 }
 
-struct Arrived {
+struct Staged {
     plan: FilePlan,
     bytes: Bytes,
     root: Root,
@@ -200,12 +165,12 @@ struct Arrived {
 }
 
 /// Writes, flushes and names all that arrived; answers for each.
-fn publish(arrived: Vec<Arrived>, flush: bool) -> Vec<(FilePlan, Root, Result<(), Failure>)> {
+fn publish(arrived: Vec<Staged>, flush: bool) -> Vec<(FilePlan, Root, Result<(), Failure>)> {
     let Some(first) = arrived.first() else { return Vec::new() };
     let mut group = Group::new(&ends(&first.plan).1.root, flush);
     let mut results = Vec::with_capacity(arrived.len());
     let mut taken_in = Vec::new();
-    for Arrived { plan, bytes, root, staging } in arrived {
+    for Staged { plan, bytes, root, staging } in arrived {
         let put = put(&mut group, &plan, &bytes, root, &staging);
         if put.is_ok() {
             taken_in.push(results.len());
@@ -254,33 +219,10 @@ fn put(
 mod tests {
     use super::*;
 
-    fn member(index: u64, size: u64) -> Member {
-        let index = index.try_into().unwrap();
-        Member { index, outcome: MemberOutcome::File { size, root: Root([0; 32]) } }
-    }
-
     #[test]
-    fn s12_an_answer_cannot_hold_more_than_was_asked_for() {
-        let body = |length: usize| Bytes::from(vec![0; length]);
-        let sizes = [4, 6];
-        let mut honest = Arriving::new(&sizes);
-        honest.take(vec![member(0, 4)], body(4)).unwrap();
-        honest.take(vec![member(1, 6)], body(6)).unwrap();
-        honest.take(Vec::new(), body(0)).unwrap();
-        assert!(honest.contents.iter().all(|content| matches!(content, Content::File { .. })));
-
-        let mut long = Arriving::new(&sizes);
-        long.take(vec![member(0, 4)], body(4)).unwrap();
-        assert!(long.take(vec![member(1, 6)], body(7)).is_err(), "more bytes than the files have");
-        let mut endless = Arriving::new(&sizes);
-        for _ in 0..3 {
-            endless.take(Vec::new(), body(0)).unwrap();
-        }
-        assert!(endless.take(Vec::new(), body(0)).is_err(), "more frames than members");
-
-        let mut other = Arriving::new(&sizes);
-        other.take(vec![member(0, 3)], body(3)).unwrap();
-        assert!(matches!(other.contents[0], Content::OtherSize), "nothing of it is kept");
-        assert!(other.take(vec![member(2, 1)], body(1)).is_err(), "it was not asked for");
+    fn nothing_is_kept_of_a_file_of_another_size() {
+        let arrived = |size: usize| Ok((Bytes::from(vec![0; size]), Root([0; 32])));
+        assert!(matches!(content(arrived(4), 4), Content::File { .. }));
+        assert!(matches!(content(arrived(3), 4), Content::OtherSize));
     }
 }
