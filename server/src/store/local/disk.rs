@@ -1,8 +1,7 @@
 //! Every file-system call of the store, in one place.
 //!
-//! Tests wrap them: a [`Faults`] is asked before each call and at each named step of a change, and
-//! may answer with an error; after [`Disk::kill`] every call fails, which is how a test drops dead
-//! in the middle of a change and opens the same folder again.
+//! Tests wrap them by [`Faults`]; after [`Disk::kill`] every call fails, which is how a test drops
+//! dead in the middle of a change and opens the same folder again.
 //!
 //! Users' paths are opened by `openat2` below an open folder, never through a link and never into
 //! another mount; all else works on (folder, name) or on an open file. Invariant: no call here
@@ -23,71 +22,8 @@ use rustix::io::{Errno, retry_on_intr};
 use sampan_protocol::{Mode, Timestamp};
 
 use super::attributes::Meta;
+use super::faults::{Call, Faults};
 use super::step::Step;
-
-/// The kinds of calls, as a fault layer tells them apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Call {
-    /// Opening a file or folder.
-    Open,
-    /// Making a file.
-    Create,
-    /// Making a folder.
-    MakeFolder,
-    /// Reading attributes.
-    Stat,
-    /// Reading a folder's names.
-    List,
-    /// Reading bytes.
-    Read,
-    /// Writing bytes.
-    Write,
-    /// Setting mode or times.
-    SetAttributes,
-    /// Taking space for a file.
-    Allocate,
-    /// Giving a name, or exchanging two.
-    Rename,
-    /// Removing a name.
-    Unlink,
-    /// Flushing a file.
-    FlushFile,
-    /// Flushing a folder.
-    FlushFolder,
-    /// Flushing the file system.
-    FlushAll,
-    /// Asking for free space.
-    Space,
-    /// A transaction of the database.
-    Transaction,
-}
-
-/// What a test does to the disk.
-pub trait Faults: Send + Sync + 'static {
-    /// Before a call; an error is what the call answers.
-    fn before(&self, call: Call) -> io::Result<()> {
-        let _ = call;
-        Ok(())
-    }
-
-    /// At a named step of a change. `false` ends the store there, as a power cut would.
-    fn lives_at(&self, step: &'static str) -> bool {
-        let _ = step;
-        true
-    }
-
-    /// After a flush that worked: of this inode, or of the whole file system.
-    fn flushed(&self, inode: Option<u64>) {
-        let _ = inode;
-    }
-
-    /// What the store takes a file's inode for: a test that puts files back as a power cut left them
-    /// cannot give them the numbers they had.
-    fn inode(&self, inode: u64) -> u64 {
-        inode
-    }
-}
 
 /// The file system, as the store uses it.
 #[derive(Clone)]

@@ -26,6 +26,7 @@ mod db;
 mod disk;
 mod encoding;
 mod failure;
+mod faults;
 mod folders;
 mod home;
 mod intent;
@@ -68,7 +69,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::db::{Db, accounts as accounts_table};
 use self::disk::Disk;
-pub use self::disk::{Call, Faults};
+pub use self::faults::{Call, Faults};
 use self::home::{Home, Homes};
 use self::layout::Layout;
 pub use self::layout::OpenError;

@@ -25,7 +25,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio_util::sync::CancellationToken;
 
 use super::OpenError;
-use super::disk::{Call, Disk};
+use super::disk::Disk;
+use super::faults::Call;
 use crate::store::{Result, Situation, StoreError};
 
 /// Writes that may wait; more make their callers wait.
