@@ -77,6 +77,20 @@ impl<R: Request> Answers<R> {
     }
 }
 
+#[cfg(test)]
+impl<R: Request> Answers<R> {
+    /// Answers that nobody reads, and what keeps them open.
+    pub(crate) fn of_a_test() -> (Self, impl Drop) {
+        struct Open(#[allow(dead_code)] mpsc::Receiver<Outgoing>);
+        impl Drop for Open {
+            fn drop(&mut self) {}
+        }
+        let (queue, sent) = mpsc::channel(16);
+        let lane = Lane { id: RequestId(1), op: R::OP, queue };
+        (Self { lane, request: PhantomData }, Open(sent))
+    }
+}
+
 /// The way back for one request.
 #[derive(Clone, Debug)]
 pub(super) struct Lane {

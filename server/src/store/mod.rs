@@ -263,6 +263,8 @@ pub struct ReadPiece {
 pub struct RowPart {
     /// The block of the first hash.
     pub first: u64,
+    /// How many blocks the hashes are of; of a block in grains there are several.
+    pub blocks: u64,
     /// The hashes.
     pub hashes: Vec<BlockHash>,
 }

@@ -186,7 +186,7 @@ impl Inner {
         if reading.is_done() {
             self.check_version(reading)?;
         }
-        Ok(RowPart { first, hashes })
+        Ok(RowPart { first, blocks: reading.next - first, hashes })
     }
 
     pub(super) fn stream_row(
