@@ -7,7 +7,6 @@
 //! Invariant: an account's row is made after its home. Where both go, the row says so from before
 //! the home goes until after it: a crash between is rolled forward at the next start.
 
-use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -93,7 +92,7 @@ impl Inner {
             .disk
             .open_beneath(&self.layout.homes, name.as_bytes(), Open::Folder)
             .map_err(while_doing("opening a home"))?;
-        let mut walk = Walk::new(home, HashSet::new());
+        let mut walk = Walk::new(home, Arc::default());
         while self.walk_on(&mut walk).map_err(while_doing("counting a home"))? {}
         let Walk { counted: Charge { bytes, entries }, oddities, .. } = walk;
         Ok(HomeFound { bytes, entries, oddities })

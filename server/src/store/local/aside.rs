@@ -5,37 +5,65 @@
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use super::Inner;
 use super::change::Gone;
+use super::db::scans::Found;
 use super::disk::Open;
-use super::failure::{if_there, while_doing};
+use super::failure::if_there;
 use super::purge::{Beside, Doomed, Purge};
 use super::walking::Walk;
 use crate::quota::Charge;
-use crate::store::{OddityKind, Result};
+use crate::store::OddityKind;
+
+/// Numbers of the inodes that uploads count on.
+type Wanted = Arc<HashSet<u64>>;
 
 /// What lies in the folders that were set aside, and these themselves.
 #[derive(Debug, Default)]
 pub(super) struct Aside {
     charge: Charge,
+    /// Files in them that an upload may count on.
+    found: Vec<Found>,
     /// Something in them could not be counted.
     pub(super) is_short: bool,
 }
 
 impl Aside {
-    /// As what goes with the last batch.
-    pub(super) fn gone(&self) -> Option<Doomed> {
-        let Charge { bytes, entries } = self.charge;
-        let gone = Gone { inode: None, bytes, entries };
-        (entries > 0).then(|| Doomed { folder: None, name: Vec::new(), gone })
+    /// As what goes with the last batch: files that an upload may count on each for itself.
+    pub(super) fn gone(&self) -> Vec<Doomed> {
+        let mut rest = self.charge;
+        let mut gone = Vec::with_capacity(self.found.len() + 1);
+        for Found { file, bytes } in &self.found {
+            rest = rest.less(Charge::entry(*bytes));
+            gone.push(Gone::file(*file, *bytes));
+        }
+        if !rest.is_none() {
+            gone.push(Gone::uncredited(rest));
+        }
+        gone.into_iter().map(|gone| Doomed { folder: None, name: Vec::new(), gone }).collect()
     }
 
-    fn add(&mut self, walk: &Walk) {
+    fn add(&mut self, walk: Walk) {
         self.charge = self.charge.plus(walk.counted).plus(Charge::entries(1));
+        self.found.extend(walk.found);
         self.is_short |=
             walk.oddities.found.iter().any(|oddity| oddity.kind == OddityKind::Unreadable);
     }
+}
+
+/// A count of what is still charged of a removed tree, taken a page at a time.
+pub(super) struct PurgeCount {
+    /// `None`: another hand took it away.
+    root: Option<OwnedFd>,
+    /// What was written down, but for what was set aside since then.
+    batch: Vec<Doomed>,
+    /// Folders in it that are still to be counted.
+    todo: Vec<Vec<u8>>,
+    walk: Option<Walk>,
+    wanted: Wanted,
+    there: Aside,
 }
 
 impl Inner {
@@ -82,38 +110,64 @@ impl Inner {
     }
 
     /// Counts what was set aside of a tree.
-    pub(super) fn count_aside(&self, root: &OwnedFd) -> io::Result<Aside> {
+    pub(super) fn count_aside(&self, root: &OwnedFd, wanted: &Wanted) -> io::Result<Aside> {
         let mut aside = Aside::default();
         for (beside, name) in self.beside(root)? {
-            if matches!(beside, Beside::Aside(_)) {
-                self.count_beside(root, &name, &mut aside)?;
+            if matches!(beside, Beside::Aside(_))
+                && let Some(mut walk) = self.walk_beside(root, &name, wanted, &mut aside)?
+            {
+                while self.walk_on(&mut walk)? {}
+                aside.add(walk);
             }
         }
         Ok(aside)
     }
 
-    /// What is still charged of a removed tree, also of what its batch names.
-    pub(super) fn count_purge(&self, purge: &Purge) -> Result<Charge> {
-        self.try_count_purge(purge).map_err(while_doing("counting a removed folder"))
+    /// Begins to count what is still charged of a removed tree, also of what its batch names.
+    pub(super) fn begin_purge_count(&self, purge: Purge, wanted: Wanted) -> io::Result<PurgeCount> {
+        let Purge { staged, mut batch, .. } = purge;
+        let root = self.disk.open_beneath(&self.layout.staging, staged.as_bytes(), Open::Folder);
+        let root = if_there(root)?;
+        let mut todo = Vec::new();
+        if let Some(root) = &root {
+            self.leave_out_aside(root, &mut batch)?;
+            todo.extend(self.beside(root)?.into_iter().map(|(_, name)| name));
+        }
+        Ok(PurgeCount { root, batch, todo, walk: None, wanted, there: Aside::default() })
     }
 
-    fn try_count_purge(&self, purge: &Purge) -> io::Result<Charge> {
-        let sum = |batch: &[Doomed]| {
-            let charge = |gone: &Gone| Charge { bytes: gone.bytes, entries: gone.entries };
-            batch.iter().fold(Charge::NONE, |sum, doomed| sum.plus(charge(&doomed.gone)))
-        };
-        let root =
-            self.disk.open_beneath(&self.layout.staging, purge.staged.as_bytes(), Open::Folder);
-        let Some(root) = if_there(root)? else { return Ok(sum(&purge.batch)) };
-        let mut batch = purge.batch.clone();
-        self.leave_out_aside(&root, &mut batch)?;
-        let mut there = Aside::default();
-        for (_, name) in self.beside(&root)? {
-            self.count_beside(&root, &name, &mut there)?;
+    /// Counts one more page. `false`: everything is counted.
+    pub(super) fn count_purge_on(&self, count: &mut PurgeCount) -> io::Result<bool> {
+        loop {
+            if let Some(mut walk) = count.walk.take() {
+                if self.walk_on(&mut walk)? {
+                    count.walk = Some(walk);
+                    return Ok(true);
+                }
+                count.there.add(walk);
+            }
+            let (Some(root), Some(name)) = (&count.root, count.todo.pop()) else {
+                return Ok(false);
+            };
+            count.walk = self.walk_beside(root, &name, &count.wanted, &mut count.there)?;
         }
+    }
+
+    /// What was counted, and the files in it that an upload may count on.
+    pub(super) fn end_purge_count(&self, count: PurgeCount) -> io::Result<(Charge, Vec<Found>)> {
+        let PurgeCount { root, batch, there, .. } = count;
         // What a batch names is credited as it was written down, be it there or not.
-        let named = self.still_there(&root, &batch)?;
-        Ok(there.charge.less(named).plus(sum(&batch)))
+        let named = match &root {
+            Some(root) => self.still_there(root, &batch)?,
+            None => Charge::NONE,
+        };
+        let (mut sum, mut found) = (there.charge.less(named), Vec::new());
+        for Doomed { gone, .. } in &batch {
+            sum = sum.plus(gone.charge());
+            found.extend(gone.inode().map(|file| Found { file, bytes: gone.bytes }));
+        }
+        found.extend(there.found);
+        Ok((sum, found))
     }
 
     /// The folders that lie beside each other in a removed tree's place.
@@ -127,20 +181,23 @@ impl Inner {
         Ok(found)
     }
 
-    fn count_beside(&self, root: &OwnedFd, name: &[u8], sum: &mut Aside) -> io::Result<()> {
+    /// Begins to count one of them; one that cannot be entered is in the sum itself.
+    fn walk_beside(
+        &self,
+        root: &OwnedFd,
+        name: &[u8],
+        wanted: &Wanted,
+        sum: &mut Aside,
+    ) -> io::Result<Option<Walk>> {
         let folder = match self.disk.open_beneath(root, name, Open::Folder) {
             Err(error) if super::purge::is_kept(&error) => {
                 sum.charge = sum.charge.plus(Charge::entries(1));
                 sum.is_short = true;
-                return Ok(());
+                return Ok(None);
             }
             opened => if_there(opened)?,
         };
-        let Some(folder) = folder else { return Ok(()) };
-        let mut walk = Walk::new(folder, HashSet::new());
-        while self.walk_on(&mut walk)? {}
-        sum.add(&walk);
-        Ok(())
+        Ok(folder.map(|folder| Walk::new(folder, wanted.clone())))
     }
 
     /// What is still there of what a batch names.

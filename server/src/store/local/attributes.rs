@@ -7,6 +7,7 @@ use rustix::fs::{FileType, Statx, StatxAttributes, StatxFlags};
 use sampan_protocol::{Attributes, EntryKind, Mode, Timestamp, Version};
 use serde::{Deserialize, Serialize};
 
+use super::db::ledger::Inode;
 use crate::quota::Charge;
 
 /// Bytes of a version: enough that two states never meet by chance.
@@ -31,12 +32,29 @@ pub(super) struct Meta {
 
 /// Names a file across renames and restarts: what a rename changes (ctime) and what a restart may
 /// change (the device's number) are left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct FileId {
-    pub(super) inode: u64,
+    inode: u64,
     pub(super) size: u64,
     mtime: Timestamp,
     is_folder: bool,
+    /// Not in what an older version wrote.
+    #[serde(default)]
+    born: Option<Timestamp>,
+}
+
+impl FileId {
+    /// As credits name it.
+    pub(super) fn inode(&self) -> Inode {
+        Inode { number: self.inode, born: self.born }
+    }
+}
+
+impl PartialEq for FileId {
+    fn eq(&self, other: &Self) -> bool {
+        let known = |id: &Self| (id.size, id.mtime, id.is_folder);
+        known(self) == known(other) && self.inode().is(other.inode())
+    }
 }
 
 impl Meta {
@@ -103,7 +121,12 @@ impl Meta {
         let is_folder = self.is_folder();
         // A folder's time changes with what is in it.
         let mtime = if is_folder { Timestamp::default() } else { self.mtime };
-        FileId { inode: self.inode, size: self.size, mtime, is_folder }
+        FileId { inode: self.inode, size: self.size, mtime, is_folder, born: self.born }
+    }
+
+    /// As credits name it.
+    pub(super) fn inode(&self) -> Inode {
+        Inode { number: self.inode, born: self.born }
     }
 
     /// What it is charged with. Links and devices, which only an admin can put there, count as

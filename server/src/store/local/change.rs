@@ -14,11 +14,12 @@
 
 use std::sync::atomic::Ordering;
 
-use sampan_protocol::{Attributes, ChangeKey, RemotePath, UploadId};
+use sampan_protocol::{Attributes, ChangeKey, RemotePath, Timestamp, UploadId};
 use serde::{Deserialize, Serialize};
 
 use super::Inner;
 use super::db::answers::{self, Digest, Request};
+use super::db::ledger::Inode;
 use super::db::{intents, ledger, scans, uploads};
 use super::encoding::{decode, encode, encode_short};
 use super::home::Home;
@@ -83,12 +84,34 @@ impl Answer {
 }
 
 /// Something that went from the home.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Gone {
     /// Of a file, for the credit that an upload may hold on it.
-    pub(super) inode: Option<u64>,
+    inode: Option<u64>,
     pub(super) bytes: u64,
     pub(super) entries: u64,
+    /// When that file was made; not in what an older version wrote.
+    #[serde(default)]
+    born: Option<Timestamp>,
+}
+
+impl Gone {
+    /// What no upload counts on: a folder, or much at once.
+    pub(super) const fn uncredited(charge: Charge) -> Self {
+        Self { inode: None, bytes: charge.bytes, entries: charge.entries, born: None }
+    }
+
+    pub(super) fn file(inode: Inode, bytes: u64) -> Self {
+        Self { inode: Some(inode.number), bytes, entries: 1, born: inode.born }
+    }
+
+    pub(super) fn inode(&self) -> Option<Inode> {
+        self.inode.map(|number| Inode { number, born: self.born })
+    }
+
+    pub(super) fn charge(&self) -> Charge {
+        Charge { bytes: self.bytes, entries: self.entries }
+    }
 }
 
 /// What the steps of an intent did to the home.
@@ -202,7 +225,7 @@ impl Inner {
         stored.map(|answer| decode(&answer)).transpose()
     }
 
-    fn keep_answer(&self, request: &Request, answer: &Answer) -> Result<()> {
+    pub(super) fn keep_answer(&self, request: &Request, answer: &Answer) -> Result<()> {
         let (request, answer, now) = (*request, encode(answer), self.now_seconds());
         self.db.write("keeping an answer", move |connection| {
             answers::keep(connection, &request, &answer, now)
@@ -270,9 +293,9 @@ impl Inner {
             let account = request.account;
             // First, so that it does not claim what it replaced itself.
             if let Some(upload) = effect.upload {
-                for Gone { inode, bytes, .. } in &effect.went {
-                    let Some(inode) = inode else { continue };
-                    ledger::check_victim(connection, account, upload, *inode, *bytes)?;
+                for gone in &effect.went {
+                    let Some(inode) = gone.inode() else { continue };
+                    ledger::check_victim(connection, account, upload, inode, gone.bytes)?;
                 }
                 uploads::remove(connection, account, upload)?;
             }
@@ -282,8 +305,8 @@ impl Inner {
                 ledger::note_surprise(connection, account)?;
             }
             let may_surprise = effect.surprise || !effect.went.is_empty();
-            for Gone { inode, bytes, entries } in effect.went {
-                ledger::credit(connection, account, inode, Charge { bytes, entries })?;
+            for gone in effect.went {
+                ledger::credit(connection, account, gone.inode(), gone.charge())?;
             }
             if let Some(answer) = answer {
                 answers::keep(connection, &request, &answer, now)?;

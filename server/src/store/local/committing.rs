@@ -199,7 +199,7 @@ impl Inner {
         let Some(meta) = replaces else {
             return Ok(quota::extra(new, Charge::NONE, Charge::NONE, row.hold.reserve));
         };
-        let claim = self.db.read(|c| ledger::claim(c, row.account, meta.inode))?;
+        let claim = self.db.read(|c| ledger::claim(c, row.account, meta.inode()))?;
         let claimed = match claim {
             Some((holder, claimed)) if holder != ledger::stored(row.id.0) => claimed,
             _ => Charge::NONE,

@@ -168,7 +168,7 @@ impl Disk {
     fn meta(&self, stat: &fs::Statx) -> Meta {
         let mut meta = Meta::of(stat);
         if let Some(faults) = &self.faults {
-            meta.inode = faults.inode(meta.inode);
+            (meta.inode, meta.born) = faults.inode(meta.inode, meta.born);
         }
         meta
     }

@@ -5,6 +5,8 @@
 
 use std::io;
 
+use sampan_protocol::Timestamp;
+
 /// The kinds of calls, as a fault layer tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -62,9 +64,9 @@ pub trait Faults: Send + Sync + 'static {
         let _ = inode;
     }
 
-    /// What the store takes a file's inode for: a test that puts files back as a power cut left them
-    /// cannot give them the numbers they had.
-    fn inode(&self, inode: u64) -> u64 {
-        inode
+    /// What the store takes a file's inode for, and when that was made: a test that puts files back as
+    /// a power cut left them cannot give them what they had.
+    fn inode(&self, inode: u64, born: Option<Timestamp>) -> (u64, Option<Timestamp>) {
+        (inode, born)
     }
 }

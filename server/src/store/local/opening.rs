@@ -52,7 +52,7 @@ impl Inner {
         self.check_disk(new.size, &new.path)?;
         let charge = Charge::entry(new.size).plus(Charge::entries(missing));
         let claimed = match victim {
-            Some(victim) => self.db.read(|c| ledger::claim(c, account, victim.inode))?,
+            Some(victim) => self.db.read(|c| ledger::claim(c, account, victim.inode()))?,
             None => None,
         };
         // A file that another upload counts on is no credit of this one.

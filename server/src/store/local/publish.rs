@@ -35,7 +35,7 @@ pub(super) struct Staged<'a> {
 impl FileId {
     /// As what went.
     pub(super) fn gone(&self) -> Gone {
-        Gone { inode: Some(self.inode), bytes: self.size, entries: 1 }
+        Gone::file(self.inode(), self.size)
     }
 }
 

@@ -98,7 +98,7 @@ impl Beside {
 }
 
 /// A folder that goes.
-const FOLDER: Gone = Gone { inode: None, bytes: 0, entries: 1 };
+const FOLDER: Gone = Gone::uncredited(Charge::entries(1));
 
 /// Whether what could not be deleted never can be, as far as the server knows.
 pub(super) fn is_kept(error: &io::Error) -> bool {
@@ -137,7 +137,9 @@ impl Inner {
             next = self.next_batch(&root, &mut purge.next).map_err(&failed)?;
             self.leave_out_aside(&root, &mut done).map_err(&failed)?;
             if next.is_empty() {
-                let aside = self.count_aside(&root).map_err(&failed)?;
+                let account = request.account;
+                let credits = self.db.read(|connection| scans::credits(connection, account))?;
+                let aside = self.count_aside(&root, &scans::files(&credits)).map_err(&failed)?;
                 surprise = aside.is_short;
                 done.extend(aside.gone());
             }
@@ -352,8 +354,10 @@ impl Serialize for Intent<'_> {
 }
 
 fn gone(meta: &Meta) -> Gone {
-    let inode = (meta.kind == EntryKind::File).then_some(meta.inode);
-    Gone { inode, bytes: meta.size, entries: 1 }
+    match meta.kind {
+        EntryKind::File => meta.id().gone(),
+        _ => Gone::uncredited(meta.charge()),
+    }
 }
 
 fn count(removed: &mut Removed, batch: &[Doomed]) {
@@ -371,8 +375,8 @@ fn credit(
 ) -> std::result::Result<(), StoreError> {
     let mut rest = Charge::NONE;
     for Doomed { gone, .. } in batch {
-        let charge = Charge { bytes: gone.bytes, entries: gone.entries };
-        match gone.inode {
+        let charge = gone.charge();
+        match gone.inode() {
             Some(inode) if ledger::claim(connection, account, inode)?.is_some() => {
                 ledger::credit(connection, account, Some(inode), charge)?;
             }

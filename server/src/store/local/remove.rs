@@ -162,8 +162,11 @@ impl Inner {
     pub(super) fn carry_remove(&self, home: &Home, take: &Take, effect: &mut Effect) -> Carried {
         self.take(home, take, (&self.layout.staging, take.staged.as_bytes()))?;
         let bytes = take.id.size;
-        let inode = take.is_file.then_some(take.id.inode);
-        effect.went.push(Gone { inode, bytes, entries: 1 });
+        effect.went.push(if take.is_file {
+            take.id.gone()
+        } else {
+            Gone::uncredited(Charge::entry(bytes))
+        });
         Ok(Answer::Removed(Removed { entries: 1, bytes }))
     }
 
@@ -215,7 +218,7 @@ impl Inner {
             return Err(Failure { error: failed(error), left: true });
         }
         self.step(Step::FolderFlushed)?;
-        effect.went.push(Gone { inode: None, bytes: 0, entries: 1 });
+        effect.went.push(Gone::uncredited(Charge::entries(1)));
         Ok(Answer::Removed(Removed { entries: 1, bytes: 0 }))
     }
 }

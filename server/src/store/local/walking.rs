@@ -6,14 +6,16 @@
 //! Invariant: memory and descriptors do not grow with the tree's size, and descriptors not with its
 //! depth beyond a bound.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use sampan_protocol::{EntryKind, Escaped};
 
 use super::Inner;
+use super::attributes::Meta;
 use super::db::scans::Found;
 use super::disk::Open;
 use super::failure::if_there;
@@ -45,21 +47,29 @@ pub(super) struct Walk {
     pub(super) counted: Charge,
     pub(super) oddities: Oddities,
     /// Inodes of files that are looked for.
-    wanted: HashSet<u64>,
+    wanted: Arc<HashSet<u64>>,
     /// Those that were found.
-    pub(super) found: HashMap<u64, Found>,
+    pub(super) found: Vec<Found>,
 }
 
 impl Walk {
     /// Of the folder `root`, which was opened for it alone: the walk moves its cursor.
-    pub(super) fn new(root: OwnedFd, wanted: HashSet<u64>) -> Self {
+    pub(super) fn new(root: OwnedFd, wanted: Arc<HashSet<u64>>) -> Self {
         Self {
             root,
             levels: vec![Level::new(Vec::new())],
             counted: Charge::NONE,
             oddities: Oddities::default(),
             wanted,
-            found: HashMap::new(),
+            found: Vec::new(),
+        }
+    }
+
+    /// A file of two names is one, however often it is counted.
+    fn found_one(&mut self, meta: &Meta) {
+        let file = meta.inode();
+        if !self.found.iter().any(|found| found.file.is(file)) {
+            self.found.push(Found { file, bytes: meta.size });
         }
     }
 
@@ -97,7 +107,7 @@ impl Inner {
     pub(super) fn count(&self, root: &OwnedFd) -> io::Result<Charge> {
         // One of its own: the walk moves the cursor.
         let root = self.disk.open_beneath(root, b"", Open::Folder)?;
-        let mut walk = Walk::new(root, HashSet::new());
+        let mut walk = Walk::new(root, Arc::default());
         while self.walk_on(&mut walk)? {}
         Ok(walk.counted)
     }
@@ -204,7 +214,7 @@ impl Inner {
                     }
                 }
                 (None, _) if walk.wanted.contains(&meta.inode) => {
-                    walk.found.insert(meta.inode, Found { bytes: meta.size, born: meta.born });
+                    walk.found_one(&meta);
                 }
                 (None, _) => {}
             }

@@ -24,6 +24,31 @@ pub(crate) fn loaded(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
+/// A file, as a credit names it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inode {
+    pub(crate) number: u64,
+    /// When it was made, if the file system says so: a hand may delete a file, and its number be
+    /// given to another one.
+    pub(crate) born: Option<Timestamp>,
+}
+
+impl Inode {
+    /// Whether both are one file. Without its birth one of this number is taken for it.
+    pub(crate) fn is(self, other: Self) -> bool {
+        let born = self.born.zip(other.born);
+        self.number == other.number && born.is_none_or(|(one, other)| one == other)
+    }
+}
+
+/// The same in the database: of ?2, born at the seconds ?3 and nanoseconds ?4.
+macro_rules! credited {
+    () => {
+        "credit_inode = ?2 AND (?3 IS NULL OR victim_born_s IS NULL \
+         OR (victim_born_s = ?3 AND victim_born_ns = ?4))"
+    };
+}
+
 /// One account's ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ledger {
@@ -100,12 +125,12 @@ pub(crate) fn charge(connection: &Connection, account: AccountId, charge: Charge
     execute(connection, sql, account, charge, "charging")
 }
 
-/// Credits what went. If an upload counted on `inode`, its part moves into that reservation: never
-/// more than went, for another hand may have cut the file meanwhile.
+/// Credits what went. If an upload counted on the file `inode`, its part moves into that reservation:
+/// never more than went, for another hand may have cut the file meanwhile.
 pub(crate) fn credit(
     connection: &Connection,
     account: AccountId,
-    inode: Option<u64>,
+    inode: Option<Inode>,
     charge: Charge,
 ) -> Result<()> {
     let sql = "UPDATE accounts SET \
@@ -120,13 +145,13 @@ pub(crate) fn credit(
     move_credit(connection, account, upload, claimed, None)
 }
 
-/// Moves a part of an upload's credit into its reservation: `inode` is what it still counts on.
+/// Moves a part of an upload's credit into its reservation: `still` is what it still counts on.
 pub(crate) fn move_credit(
     connection: &Connection,
     account: AccountId,
     upload: i64,
     moved: Charge,
-    inode: Option<u64>,
+    still: Option<Inode>,
 ) -> Result<()> {
     let sql = "UPDATE uploads SET credit_inode = ?4, \
                credit_bytes = iif(?4 IS NULL, 0, credit_bytes - ?2), \
@@ -137,7 +162,8 @@ pub(crate) fn move_credit(
     connection
         .prepare_cached(sql)
         .and_then(|mut update| {
-            update.execute(params![upload, bytes, entries, inode.map(u64::cast_signed)])
+            let still = still.map(|inode| inode.number.cast_signed());
+            update.execute(params![upload, bytes, entries, still])
         })
         .map_err(failed("moving a credit"))?;
     let sql = "UPDATE accounts SET reserved_bytes = reserved_bytes + ?2, \
@@ -151,16 +177,27 @@ pub(crate) fn check_victim(
     connection: &Connection,
     account: AccountId,
     upload: UploadId,
-    inode: u64,
+    inode: Inode,
     bytes: u64,
 ) -> Result<()> {
-    let sql = "UPDATE accounts SET scan_due = 1 WHERE id = ?1 AND EXISTS (SELECT 1 FROM uploads \
-               WHERE id = ?2 AND account = ?1 AND credit_inode = ?3 AND victim_bytes <> ?4)";
+    let sql = concat!(
+        "UPDATE accounts SET scan_due = 1 WHERE id = ?1 AND EXISTS (SELECT 1 FROM uploads \
+         WHERE id = ?5 AND account = ?1 AND victim_bytes <> ?6 AND ",
+        credited!(),
+        ")"
+    );
+    let (seconds, nanos) = birth(inode);
     connection
         .prepare_cached(sql)
         .and_then(|mut update| {
-            let victim = params![account.0, stored(upload.0), inode.cast_signed(), stored(bytes)];
-            update.execute(victim)
+            update.execute(params![
+                account.0,
+                inode.number.cast_signed(),
+                seconds,
+                nanos,
+                stored(upload.0),
+                stored(bytes)
+            ])
         })
         .map(|_| ())
         .map_err(failed("looking at a replaced file"))
@@ -179,17 +216,41 @@ pub(crate) fn note_surprise(connection: &Connection, account: AccountId) -> Resu
 pub(crate) fn claim(
     connection: &Connection,
     account: AccountId,
-    inode: u64,
+    inode: Inode,
 ) -> Result<Option<(i64, Charge)>> {
-    let sql = "SELECT id, credit_bytes, credit_entries FROM uploads \
-               WHERE account = ?1 AND credit_inode = ?2";
+    let sql = concat!(
+        "SELECT id, credit_bytes, credit_entries FROM uploads WHERE account = ?1 AND ",
+        credited!()
+    );
+    let (seconds, nanos) = birth(inode);
     let claim = || {
-        connection.prepare_cached(sql)?.query_row(params![account.0, inode.cast_signed()], |row| {
+        let file = params![account.0, inode.number.cast_signed(), seconds, nanos];
+        connection.prepare_cached(sql)?.query_row(file, |row| {
             let charge = Charge { bytes: loaded(row.get(1)?), entries: loaded(row.get(2)?) };
             Ok((row.get(0)?, charge))
         })
     };
     claim().optional().map_err(failed("looking for a credit"))
+}
+
+/// With how much an upload counts on a file; `None`: it counts on none any more.
+pub(crate) fn credit_of(
+    connection: &Connection,
+    account: AccountId,
+    upload: UploadId,
+) -> Result<Option<Charge>> {
+    let sql = "SELECT credit_bytes, credit_entries FROM uploads \
+               WHERE account = ?1 AND id = ?2 AND credit_inode IS NOT NULL";
+    let credit = || {
+        connection.prepare_cached(sql)?.query_row(params![account.0, stored(upload.0)], |row| {
+            Ok(Charge { bytes: loaded(row.get(0)?), entries: loaded(row.get(1)?) })
+        })
+    };
+    credit().optional().map_err(failed("looking for a credit"))
+}
+
+fn birth(inode: Inode) -> (Option<i64>, u32) {
+    (inode.born.map(Timestamp::seconds), inode.born.map_or(0, Timestamp::nanos))
 }
 
 fn execute(

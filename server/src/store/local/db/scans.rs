@@ -3,13 +3,14 @@
 //! Invariant: a correction is one transaction; what is reserved only grows by credits whose files are
 //! gone or smaller by now, and so stays the sum over uploads and intents.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sampan_protocol::{Timestamp, UploadId};
 
 use super::failed;
-use super::ledger::{self, loaded, stored};
+use super::ledger::{self, Inode, loaded, stored};
 use super::uploads::moment;
 use crate::quota::Charge;
 use crate::store::{AccountId, Result, Situation};
@@ -36,15 +37,14 @@ pub(crate) fn all_due(connection: &Connection) -> Result<Vec<AccountId>> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Credit {
     pub(crate) upload: UploadId,
-    pub(crate) inode: u64,
-    born: Option<Timestamp>,
+    pub(crate) file: Inode,
 }
 
 /// A file that a scan looked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
+    pub(crate) file: Inode,
     pub(crate) bytes: u64,
-    pub(crate) born: Option<Timestamp>,
 }
 
 /// All credits of an account.
@@ -53,9 +53,9 @@ pub(crate) fn credits(connection: &Connection, account: AccountId) -> Result<Vec
                WHERE account = ?1 AND credit_inode IS NOT NULL";
     let credits = || {
         let read = |row: &Row<'_>| {
-            let inode = row.get::<_, i64>(1)?.cast_unsigned();
-            let (upload, born) = (UploadId(loaded(row.get(0)?)), moment(row, 2)?);
-            Ok(Credit { upload, inode, born })
+            let number = row.get::<_, i64>(1)?.cast_unsigned();
+            let file = Inode { number, born: moment(row, 2)? };
+            Ok(Credit { upload: UploadId(loaded(row.get(0)?)), file })
         };
         connection
             .prepare_cached(sql)?
@@ -65,6 +65,11 @@ pub(crate) fn credits(connection: &Connection, account: AccountId) -> Result<Vec
     credits().map_err(failed("reading credits"))
 }
 
+/// The numbers of the inodes that credits are for.
+pub(crate) fn files(credits: &[Credit]) -> Arc<HashSet<u64>> {
+    Arc::new(credits.iter().map(|credit| credit.file.number).collect())
+}
+
 /// What a scan found.
 #[derive(Debug)]
 pub(crate) struct Counted {
@@ -72,8 +77,8 @@ pub(crate) struct Counted {
     pub(crate) used: Charge,
     /// The credits that it looked for.
     pub(crate) credits: Vec<Credit>,
-    /// The files they are for, by inode; one that is not there is gone.
-    pub(crate) found: HashMap<u64, Found>,
+    /// The files of these inodes; one that is not among them is gone.
+    pub(crate) found: Vec<Found>,
     pub(crate) as_of: Timestamp,
 }
 
@@ -101,22 +106,18 @@ pub(crate) fn correct(
     if corrected == 0 {
         return Err(Situation::AccountNotFound.into());
     }
-    for Credit { upload, inode, born } in &counted.credits {
-        let Some((holder, held)) = ledger::claim(connection, account, *inode)? else { continue };
-        // Of an upload that was opened since it was looked for: its file was looked at just now.
-        if holder != stored(upload.0) {
-            continue;
-        }
-        // Another file of the same inode is not the one that was there; of an upload from before that
-        // was noted nobody can tell.
-        let is_same = |found: &&Found| born.is_none() || found.born == *born;
-        let found = counted.found.get(inode).filter(is_same);
+    for Credit { upload, file } in &counted.credits {
+        // It may have ended meanwhile.
+        let Some(held) = ledger::credit_of(connection, account, *upload)? else { continue };
+        let holder = stored(upload.0);
+        // Another file of the same inode is not the one that was there.
+        let found = counted.found.iter().find(|found| found.file.is(*file));
         let Some(Found { bytes, .. }) = found.copied() else {
             ledger::move_credit(connection, account, holder, held, None)?;
             continue;
         };
         let moved = held.less(Charge::entry(bytes));
-        ledger::move_credit(connection, account, holder, moved, Some(*inode))?;
+        ledger::move_credit(connection, account, holder, moved, Some(*file))?;
         connection
             .execute(
                 "UPDATE uploads SET victim_bytes = ?2 WHERE id = ?1",

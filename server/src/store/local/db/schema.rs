@@ -11,10 +11,11 @@ const MIGRATIONS: [&str; FORMAT as usize] = [
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
+    include_str!("schema_5.sql"),
 ];
 
 /// The version of the database that this program writes.
-pub(crate) const FORMAT: u32 = 4;
+pub(crate) const FORMAT: u32 = 5;
 
 /// Brings the database up to date. A newer one fails; see [`version`].
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {

@@ -223,7 +223,7 @@ impl Planner<'_> {
             None => new,
             Some(meta) => {
                 let account = self.home.account;
-                let claim = self.inner.db.read(|c| ledger::claim(c, account, meta.inode))?;
+                let claim = self.inner.db.read(|c| ledger::claim(c, account, meta.inode()))?;
                 let claimed = claim.map_or(Charge::NONE, |(_, claimed)| claimed);
                 quota::extra(new, meta.charge(), claimed, Charge::NONE)
             }

@@ -22,6 +22,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Local;
+use sampan_protocol::Timestamp;
+
 use super::scenario::{Attempt, Scenario, check_books, check_staging};
 use crate::store::AccountId;
 use crate::store::conformance::User;
@@ -34,9 +36,9 @@ use self::record::Recorder;
 struct AsRecorded(HashMap<u64, u64>);
 
 impl Faults for AsRecorded {
-    fn inode(&self, inode: u64) -> u64 {
-        // Those that are made since keep clear of them.
-        self.0.get(&inode).copied().unwrap_or(inode | 1 << 40)
+    fn inode(&self, inode: u64, _: Option<Timestamp>) -> (u64, Option<Timestamp>) {
+        // Those that are made since keep clear of them. All of them were made anew.
+        (self.0.get(&inode).copied().unwrap_or(inode | 1 << 40), None)
     }
 }
 

@@ -3,8 +3,12 @@
 use std::fs;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+use sampan_protocol::Timestamp;
+
 use super::Local;
-use super::scenario::check_books;
+use super::regressions::{FailCalls, failing};
+use super::scenario::{check_books, check_staging};
 use crate::store::conformance::{
     Fixture, bytes, limited, member, new_account, path, root_of, situation,
 };
@@ -198,4 +202,90 @@ async fn a_taken_home_counts_its_holes() {
     assert_eq!((found.bytes, found.entries), (1 << 40, 3));
     let listed = local.store().stat(bert.id, &path("d/holes")).await.unwrap();
     assert_eq!(listed.size, 1 << 40);
+}
+
+/// Gives all files one inode number, as a file system may once a hand has deleted the file that had
+/// it; each was made at another moment.
+struct OneNumber;
+
+impl Faults for OneNumber {
+    fn inode(&self, inode: u64, _: Option<Timestamp>) -> (u64, Option<Timestamp>) {
+        (7, Timestamp::new(inode.cast_signed(), 0))
+    }
+}
+
+/// HARDENING 3: credits follow the file, not its inode's number: that may be given to another file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credit_is_not_for_a_later_file_of_the_same_inode() {
+    let mut local = Local::new().await;
+    let anna = limited(&local, Some(200), None).await;
+    let home = local.path().join("homes/anna");
+    anna.put("f", &[1; 80], Target::Absent).await.unwrap();
+    fs::write(home.join("g"), [2; 80]).unwrap();
+    anna.store.scan(anna.id, Arc::default()).await.unwrap();
+    local.close().await;
+    local.options.faults = Some(Arc::new(OneNumber));
+    local.open().await;
+    let anna = anna.again(&local);
+    let by = anna.store.open_upload(anna.id, anna.upload("f", 90, Target::Any)).await.unwrap().by;
+    assert_eq!(anna.held().await, (160, 2, 10, 0));
+    fs::remove_file(home.join("f")).unwrap();
+
+    // Another upload may count on the later one: the first does not.
+    let other = anna.upload("g", 85, Target::Any);
+    let other = anna.store.open_upload(anna.id, other).await.unwrap().by;
+    assert_eq!(anna.held().await, (160, 2, 15, 0));
+    anna.store.abort(anna.id, anna.key(), other.upload).await.unwrap();
+    // It goes, and its bytes are free.
+    anna.remove("g").await.unwrap();
+    assert_eq!(anna.held().await, (80, 1, 10, 0));
+    // The first one's file is gone: now its bytes are reserved.
+    anna.store.scan(anna.id, Arc::default()).await.unwrap();
+    assert_eq!(anna.held().await, (0, 0, 90, 1));
+    let content = bytes(1, 90);
+    anna.write_all(by, &content).await.unwrap();
+    anna.store.commit(anna.id, anna.key(), by, root_of(&content)).await.unwrap();
+    assert_eq!(anna.held().await, (90, 1, 0, 0));
+    check_books(&local, &anna).await;
+}
+
+/// HARDENING 3: credits follow the file, also into a tree that is removed and not deleted yet, and into
+/// what a purge has to set aside of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credit_follows_its_file_into_a_removed_tree() {
+    for is_kept in [false, true] {
+        let faults = FailCalls::of(Call::Unlink, if is_kept { Errno::PERM } else { Errno::IO });
+        let mut local = failing(&faults).await;
+        let anna = limited(&local, Some(300), None).await;
+        for name in ["tree/d/f", "tree/d/g", "tree/h"] {
+            anna.put(name, &[1; 80], Target::Absent).await.unwrap();
+        }
+        let upload = anna.upload("tree/d/f", 90, Target::Any);
+        let by = anna.store.open_upload(anna.id, upload).await.unwrap().by;
+        assert_eq!(anna.held().await, (240, 5, 10, 0));
+        faults.arm(true);
+        let key = anna.key();
+        let removed = anna.store.remove(anna.id, key, &path("tree"), true, None).await;
+        if is_kept {
+            // All of it is out of the home, and what the upload counted on is its own now.
+            assert_eq!(removed.unwrap().bytes, 240);
+        } else {
+            removed.unwrap_err();
+            assert_eq!(anna.held().await, (240, 5, 10, 0));
+            // A count finds the file where it waits to be deleted.
+            anna.store.scan(anna.id, Arc::default()).await.unwrap();
+            assert_eq!(anna.held().await, (240, 5, 10, 0));
+            faults.arm(false);
+            let removed = anna.store.remove(anna.id, key, &path("tree"), true, None).await;
+            assert_eq!(removed.unwrap().bytes, 240);
+        }
+        assert_eq!(anna.held().await, (0, 0, 90, 1), "{is_kept}");
+        faults.arm(false);
+        let content = bytes(1, 90);
+        anna.write_all(by, &content).await.unwrap();
+        anna.store.commit(anna.id, anna.key(), by, root_of(&content)).await.unwrap();
+        assert_eq!(anna.held().await, (90, 3, 0, 0));
+        check_books(&local, &anna).await;
+        check_staging(&mut local, &anna).await;
+    }
 }

@@ -1,10 +1,10 @@
 //! Homes that are counted anew: what hands changed, what changes meanwhile, what is cut short.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -142,7 +142,7 @@ async fn folders_that_keep_the_server_out_are_named() {
     let counted = tokio::task::spawn_blocking(move || {
         let home = inner.open_home(anna.id).unwrap();
         let folder = home.folder(&inner.disk, &[], super::super::disk::Open::Folder).unwrap();
-        let mut walk = super::super::walking::Walk::new(folder, HashSet::default());
+        let mut walk = super::super::walking::Walk::new(folder, Arc::default());
         assert!(inner.walk_on(&mut walk).unwrap());
         faults.arm(true);
         while inner.walk_on(&mut walk).unwrap() {}
@@ -486,4 +486,78 @@ async fn what_is_busy_lies_on_another_file_system() {
     faults.arm(false);
     let at = path("mount/d");
     anna.store.mkdir(anna.id, anna.key(), &at, false, Mode::FOLDER).await.unwrap();
+}
+
+/// Fails to delete, and closes the store in one of a scan's slices.
+#[derive(Default)]
+struct ClosesAt {
+    keeps: AtomicBool,
+    slices: AtomicU64,
+    last_slice: AtomicU64,
+    closing: Mutex<Option<tokio_util::sync::CancellationToken>>,
+}
+
+impl Faults for ClosesAt {
+    fn before(&self, call: Call) -> std::io::Result<()> {
+        let fails = call == Call::Unlink && self.keeps.load(Ordering::SeqCst);
+        if fails { Err(Errno::IO.into()) } else { Ok(()) }
+    }
+
+    fn lives_at(&self, step: &'static str) -> bool {
+        if step == "scan counts"
+            && self.slices.fetch_add(1, Ordering::SeqCst) + 1
+                == self.last_slice.load(Ordering::SeqCst)
+            && let Some(closing) = &*self.closing.lock().unwrap()
+        {
+            closing.cancel();
+        }
+        true
+    }
+}
+
+/// A store that closes waits for one slice of a scan, also where that counts what was removed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scan_of_removed_trees_stops_between_two_slices() {
+    let faults = Arc::new(ClosesAt::default());
+    let local = Local::in_memory(LocalOptions {
+        durability: Durability::Relaxed,
+        disk_floor: 0,
+        faults: Some(faults.clone()),
+        ..LocalOptions::default()
+    })
+    .await;
+    let anna = user(&local).await;
+    for number in 0..6 {
+        let members = (0..100)
+            .map(|index| member(&format!("tree/{number}/{index}"), b"123", Target::Absent))
+            .collect();
+        anna.pack(anna.key(), members).await.unwrap();
+    }
+    faults.keeps.store(true, Ordering::SeqCst);
+    anna.remove("tree").await.unwrap_err();
+    let before = anna.held().await;
+    assert_eq!(before, (1800, 607, 0, 0));
+    scan(&anna).await;
+    assert_eq!(anna.held().await, before);
+    let slices = faults.slices.swap(0, Ordering::SeqCst);
+    assert!(slices > 12, "{slices}: the tree's folders are counted in slices of their own");
+    *faults.closing.lock().unwrap() = Some(local.local().inner.closing.clone());
+    faults.last_slice.store(slices / 2, Ordering::SeqCst);
+    let ended = anna.store.scan(anna.id, Arc::default()).await;
+    assert!(matches!(ended, Err(StoreError::Closed)), "{ended:?}");
+    assert_eq!(faults.slices.load(Ordering::SeqCst), slices / 2);
+}
+
+/// What hands changed counts from a scan that somebody asked for or that is due: not from one that the
+/// store had in mind when another one was quicker.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scan_that_is_no_longer_due_counts_nothing() {
+    let local = Local::new().await;
+    let anna = user(&local).await;
+    fs::write(home(&local).join("dropped"), "123").unwrap();
+    let inner = local.local().inner.clone();
+    assert_eq!(inner.scan_if_due(anna.id).await.unwrap(), None);
+    assert_eq!(anna.held().await, (0, 0, 0, 0));
+    scan(&anna).await;
+    assert_eq!(anna.held().await, (3, 1, 0, 0));
 }
