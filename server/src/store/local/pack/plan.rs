@@ -182,8 +182,9 @@ impl Planner<'_> {
                 None => {}
             }
         }
-        self.take_made(path, parents, missing)?;
+        let with_it = self.made_with(path, parents, missing)?;
         self.take(Charge::entries(1 + missing as u64), path)?;
+        self.made = with_it;
         self.make_parents(path, parents, missing)?;
         self.push_folder(Some(index), path.clone(), mode);
         Ok(())
@@ -228,8 +229,9 @@ impl Planner<'_> {
                 quota::extra(new, meta.charge(), claimed, Charge::NONE)
             }
         };
-        self.take_made(path, parents, missing)?;
+        let with_it = self.made_with(path, parents, missing)?;
         self.take(need, path)?;
+        self.made = with_it;
         self.make_parents(path, parents, missing)?;
         self.files.insert(key);
         let what = PackStepKind::File(file, replaces.map(|meta| meta.id()));
@@ -285,9 +287,14 @@ impl Planner<'_> {
         is_planned && self.is_careful
     }
 
-    /// Refuses a member that needs more folders than the pack has left, before any of their paths is
-    /// made.
-    fn take_made(&mut self, path: &RemotePath, parents: &[Name], missing: usize) -> Result<()> {
+    /// What is made on the way with a member's folders. Refuses one that needs more than the pack has
+    /// left, before any of their paths is made.
+    fn made_with(
+        &self,
+        path: &RemotePath,
+        parents: &[Name],
+        missing: usize,
+    ) -> Result<(usize, usize)> {
         let (mut made, mut bytes) = self.made;
         let mut length: usize = parents[..parents.len() - missing].iter().map(weight).sum();
         for name in &parents[parents.len() - missing..] {
@@ -299,8 +306,7 @@ impl Planner<'_> {
             let what = "folders on the way to the members of a pack".to_owned();
             return Err(Situation::LimitExceeded { what }.about(path));
         }
-        self.made = (made, bytes);
-        Ok(())
+        Ok((made, bytes))
     }
 
     fn make_parents(&mut self, path: &RemotePath, parents: &[Name], missing: usize) -> Result<()> {

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use sampan_protocol::{Attributes, Name, RemotePath};
 
 use super::super::Inner;
-use super::super::attributes::FileId;
+use super::super::attributes::{FileId, Meta};
 use super::super::change::{Answer, Carried, Effect, Failure, Member, Refused};
 use super::super::db::answers::Request;
 use super::super::db::intents;
@@ -68,6 +68,9 @@ impl Folders<'_> {
 struct Taken<'a> {
     step: &'a PackStep,
     attributes: Attributes,
+    /// The same folder as that of an earlier step, under a name that the file system takes for the
+    /// same: it came once.
+    is_again: bool,
 }
 
 impl Inner {
@@ -125,10 +128,12 @@ impl Inner {
             results[*index as usize].clone_from(result);
         }
         let mut taken: Vec<Taken<'_>> = Vec::with_capacity(pack.steps.len());
+        let mut made = HashSet::new();
         for step in &pack.steps {
             match self.take_step(&mut folders, staged_in.as_ref(), step) {
-                Ok(attributes) => {
-                    taken.push(Taken { step, attributes });
+                Ok(meta) => {
+                    let is_again = meta.is_folder() && !made.insert(meta.inode);
+                    taken.push(Taken { step, attributes: meta.attributes(), is_again });
                     self.step(Step::PackMemberPublished)?;
                 }
                 Err(Failure { error: StoreError::Refused { situation, path }, left: false }) => {
@@ -156,8 +161,9 @@ impl Inner {
             return Err(self.undo_pack(&folders, staged_in.as_ref(), &taken, effect, error));
         }
         self.step(Step::FoldersFlushed)?;
-        for Taken { step, attributes } in taken {
-            effect.count(step);
+        for taken in taken {
+            effect.count(&taken);
+            let Taken { step, attributes, .. } = taken;
             let Some(index) = step.index else { continue };
             results[index as usize] = Ok(match step.what {
                 PackStepKind::File(..) => attributes,
@@ -177,7 +183,7 @@ impl Inner {
         folders: &mut Folders<'_>,
         staged_in: Option<&OwnedFd>,
         step: &PackStep,
-    ) -> Carried<Attributes> {
+    ) -> Carried<Meta> {
         let path = &step.path;
         let names = path.names();
         let Some((name, parents)) = names.split_last() else {
@@ -187,7 +193,7 @@ impl Inner {
         match &step.what {
             PackStepKind::Folder(mode) => {
                 let (_, meta) = self.make_one_folder(folder, name, path, *mode)?;
-                Ok(meta.attributes())
+                Ok(meta)
             }
             PackStepKind::File(file, replaces) => {
                 let index = step.index.map(|index| index.to_string()).unwrap_or_default();
@@ -196,7 +202,7 @@ impl Inner {
                     let there = place.stat(&self.disk, path)?;
                     let done = there.filter(|there| there.id() == *file);
                     let meta = done.ok_or_else(|| Situation::NotFound.about(path))?;
-                    return Ok(meta.attributes());
+                    return Ok(meta);
                 };
                 let staged = Staged {
                     folder: staged_in,
@@ -204,7 +210,7 @@ impl Inner {
                     file: *file,
                     replaces: *replaces,
                 };
-                Ok(self.swap_in(&staged, &place, path)?.attributes())
+                self.swap_in(&staged, &place, path)
             }
         }
     }
@@ -220,10 +226,11 @@ impl Inner {
     ) -> Failure {
         let Some(staged_in) = staged_in else { return Failure { error, left: true } };
         let mut undone = Ok(());
-        for Taken { step, .. } in taken.iter().rev() {
+        for taken in taken.iter().rev() {
+            let step = taken.step;
             let path = &step.path;
             let (PackStepKind::File(file, replaces), Some(index)) = (&step.what, step.index) else {
-                effect.count(step);
+                effect.count(taken);
                 continue;
             };
             let index = index.to_string();
@@ -244,13 +251,53 @@ impl Inner {
 }
 
 impl Effect {
-    fn count(&mut self, step: &PackStep) {
-        match &step.what {
+    fn count(&mut self, taken: &Taken<'_>) {
+        match &taken.step.what {
+            PackStepKind::Folder(_) if taken.is_again => {}
             PackStepKind::Folder(_) => self.came = self.came.plus(Charge::entries(1)),
             PackStepKind::File(file, replaces) => {
                 self.came = self.came.plus(Charge::entry(file.size));
                 self.went.extend(replaces.as_ref().map(FileId::gone));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sampan_protocol::Mode;
+
+    use super::*;
+    use crate::store::conformance::{path, user};
+    use crate::store::local::tests::Local;
+
+    /// Where the file system takes two names for one, a pack's folder of both comes once.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_folder_of_two_names_counts_once() {
+        let local = Local::new().await;
+        let anna = user(&local).await;
+        let folder = |index, at| PackStep {
+            index,
+            path: path(at),
+            what: PackStepKind::Folder(Mode::FOLDER),
+        };
+        // To a file system that folds case `D` and `d` are what `d` and `d` are to any.
+        let steps = vec![
+            folder(Some(0), "d"),
+            folder(Some(1), "d"),
+            folder(None, "d/e"),
+            folder(Some(2), "d/e"),
+        ];
+        let pack = PackSteps { staged: "p0".to_owned(), steps, known: Vec::new(), members: 3 };
+        let inner = local.local().inner.clone();
+        let carried = tokio::task::spawn_blocking(move || {
+            let home = inner.open_home(anna.id).unwrap();
+            let mut effect = Effect::default();
+            let answer = inner.carry_pack(&home, &pack, &mut effect).unwrap();
+            (answer.pack().unwrap(), effect.came)
+        });
+        let (members, came) = carried.await.unwrap();
+        assert!(members.iter().all(Member::is_ok), "{members:?}");
+        assert_eq!(came, Charge::entries(2));
     }
 }

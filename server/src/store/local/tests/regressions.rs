@@ -11,7 +11,8 @@ use sampan_protocol::{Mode, RemotePath, Timestamp};
 use super::Local;
 use super::scenario::{check_books, check_staging};
 use crate::store::conformance::{
-    Fixture, User, bytes, folder_member, member, new_account, path, root_of, situation, user,
+    Fixture, User, bytes, folder_member, limited, member, new_account, path, root_of, situation,
+    user,
 };
 use crate::store::local::pack::MAX_PATH_BYTES_OF_PACKS;
 use crate::store::local::{Call, Durability, Faults, LocalOptions};
@@ -152,6 +153,19 @@ async fn folders_on_the_way_to_a_packs_members_are_bounded() {
     assert_eq!(anna.held().await, (0, made * 402, 0, 0));
     check_books(&local, &anna).await;
     check_staging(&mut local, &anna).await;
+}
+
+/// A member that does not fit takes none of the folders that its pack may make.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_that_do_not_fit_make_no_folders() {
+    let local = Local::new().await;
+    let anna = limited(&local, None, Some(100)).await;
+    let deep = |number: u64| member(&format!("{number}{}/f", "/x".repeat(400)), b"", Target::Any);
+    let outcomes = anna.pack(anna.key(), (0..40).map(deep).collect()).await.unwrap();
+    for outcome in outcomes {
+        assert_eq!(situation(outcome), Situation::TooManyFiles { needed: 402, available: 100 });
+    }
+    assert_eq!(anna.held().await, (0, 0, 0, 0));
 }
 
 /// A block that is sent again and again costs its journal no space.
