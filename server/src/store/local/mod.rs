@@ -135,8 +135,8 @@ impl Default for LocalOptions {
 
 /// Uploads that may wait for a background flush.
 const QUEUED_FLUSHES: usize = 64;
-/// Slices of long work (deleting trees, hashing staged blocks again) that run at once, beside the
-/// jobs of those who wait.
+/// Slices of long work (deleting trees, sweeping staging, counting homes, hashing staged blocks again)
+/// that run at once, beside the jobs of those who wait.
 const SLOW_JOBS: usize = 3;
 /// Slices of files that are hashed at once, because somebody asked for sums and rows, beside the
 /// jobs of those who wait: logins must not stand behind them.

@@ -215,15 +215,17 @@ impl Inner {
     pub(super) async fn sweep_staging(self: Arc<Self>) {
         loop {
             self.sweeps.added.notified().await;
-            let inner = self.clone();
-            let swept = self.job(move || {
-                inner.sweep_while(&|| !inner.is_closing());
-                Ok(())
-            });
-            match swept.await {
-                Ok(()) => {}
-                Err(StoreError::Closed) => return,
-                Err(error) => tracing::error!(%error, "cannot sweep staging"),
+            loop {
+                let inner = self.clone();
+                match self.slow_job(move || Ok(inner.sweep_slice())).await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(StoreError::Closed) => return,
+                    Err(error) => {
+                        tracing::error!(%error, "cannot sweep staging");
+                        break;
+                    }
+                }
             }
         }
     }

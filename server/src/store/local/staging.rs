@@ -2,6 +2,7 @@
 //!
 //! Invariant: a fresh name is never one that lies there already.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -46,6 +47,10 @@ const QUEUED_SWEEPS: usize = 1024;
 /// How long a closing store deletes what is to be deleted; the rest is for its next start.
 pub(super) const SWEEP_WHEN_CLOSING: Duration = Duration::from_secs(5);
 
+/// Small steps (a name in staging, or a batch of a folder) in one slice of sweeping: at most some ten
+/// thousand names deleted, most often a few.
+const STEPS_A_SLICE: u32 = if cfg!(test) { 3 } else { 16 };
+
 /// What is to be deleted soon.
 #[derive(Default)]
 pub(super) struct Sweeps {
@@ -85,8 +90,19 @@ impl Inner {
         self.sweep_while(&|| started.elapsed() < time);
     }
 
+    /// One slice of it. `true`: there is more.
+    pub(super) fn sweep_slice(&self) -> bool {
+        let left = Cell::new(STEPS_A_SLICE);
+        self.sweep_while(&|| {
+            let before = left.get();
+            left.set(before.saturating_sub(1));
+            before > 0 && !self.is_closing()
+        });
+        !self.sweeps.lock().is_empty()
+    }
+
     /// The same as long as `go_on` says so; asked between small steps.
-    pub(super) fn sweep_while(&self, go_on: &dyn Fn() -> bool) {
+    fn sweep_while(&self, go_on: &dyn Fn() -> bool) {
         while go_on() {
             let Some(name) = self.sweeps.lock().pop() else { return };
             self.delete_swept_while(&name, go_on);

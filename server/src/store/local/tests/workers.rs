@@ -211,3 +211,60 @@ async fn what_cannot_be_settled_is_not_refused() {
         }
     }
 }
+
+/// Counts slices of sweeping and their steps.
+#[derive(Default)]
+struct Steps(AtomicU32);
+
+impl Faults for Steps {
+    fn lives_at(&self, step: &'static str) -> bool {
+        self.0.fetch_add(u32::from(step == "swept"), Ordering::SeqCst);
+        true
+    }
+}
+
+/// However much is to be swept, it goes in short slices, and none of them takes a place from those who
+/// wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn staging_is_swept_in_slices() {
+    let steps = Arc::new(Steps::default());
+    let options = LocalOptions {
+        durability: Durability::Relaxed,
+        disk_floor: 0,
+        jobs: 1,
+        faults: Some(steps.clone()),
+        ..LocalOptions::default()
+    };
+    let mut local = Local::in_memory(options).await;
+    let anna = user(&local).await;
+    let inner = local.local().inner.clone();
+    let slow = u32::try_from(super::super::SLOW_JOBS).unwrap();
+    let held_up = inner.slow_jobs.clone().acquire_many_owned(slow).await.unwrap();
+    let staging = local.path().join("staging");
+    for number in 0..10 {
+        let tree = staging.join(format!("gtree{number}"));
+        std::fs::create_dir_all(tree.join("below")).unwrap();
+        for file in 0..50 {
+            std::fs::write(tree.join("below").join(file.to_string()), "1").unwrap();
+        }
+        inner.sweep_later(format!("gtree{number}"));
+    }
+    // The only place among the ordinary jobs is free.
+    anna.mkdir("d").await.unwrap();
+    assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 10);
+    let mut slices = 0;
+    loop {
+        let (inner, before) = (inner.clone(), steps.0.load(Ordering::SeqCst));
+        let more = tokio::task::spawn_blocking(move || inner.sweep_slice()).await.unwrap();
+        let taken = steps.0.load(Ordering::SeqCst) - before;
+        assert!((1..=3).contains(&taken), "{taken} steps in a slice");
+        slices += 1;
+        if !more {
+            break;
+        }
+    }
+    assert!(slices >= 10, "{slices}");
+    assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 0);
+    drop(held_up);
+    check_staging(&mut local, &anna).await;
+}
