@@ -148,6 +148,23 @@ pub(crate) async fn changes_replayed_three_times_have_one_effect_and_one_answer(
 }
 
 /// HARDENING 2.7.
+/// DESIGN, idea 5: also a change that found nothing to do keeps its answer. A copy that comes late does
+/// not make again what somebody removed since then.
+pub(crate) async fn a_late_copy_makes_no_folder_again(fixture: &mut dyn Fixture) {
+    let mut anna = user(fixture).await;
+    anna.mkdir("d/e").await.unwrap();
+    let (key, at) = (anna.key(), path("d/e"));
+    let mkdir = async |anna: &User| anna.store.mkdir(anna.id, key, &at, true, Mode::FOLDER).await;
+    let first = mkdir(&anna).await.unwrap();
+    anna.remove("d").await.unwrap();
+    assert_eq!(mkdir(&anna).await.unwrap(), first);
+    fixture.restart().await;
+    anna = anna.again(fixture);
+    assert_eq!(mkdir(&anna).await.unwrap(), first);
+    assert!(anna.names("").await.is_empty());
+    assert_eq!(anna.held().await, (0, 0, 0, 0));
+}
+
 pub(crate) async fn a_key_of_another_change_is_refused(fixture: &mut dyn Fixture) {
     let anna = user(fixture).await;
     let key = anna.key();

@@ -59,6 +59,7 @@ macro_rules! every_property {
             renames_replace_only_what_is_meant,
             a_folder_is_removed_only_if_empty_or_asked,
             changes_replayed_three_times_have_one_effect_and_one_answer,
+            a_late_copy_makes_no_folder_again,
             a_key_of_another_change_is_refused,
             what_was_answered_is_forgotten_and_not_repeated,
             attributes_are_set_and_kept,

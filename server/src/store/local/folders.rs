@@ -41,8 +41,11 @@ impl Inner {
             };
             let missing = path.depth() - existing;
             if missing == 0 {
-                // Success without a change; nothing to keep.
-                return Ok(Answer::Changed(home.stat(&self.disk, path)?.attributes()));
+                // Success without a change. It is kept all the same: a copy that comes late must not
+                // make again what was removed since then.
+                let answer = Answer::Changed(home.stat(&self.disk, path)?.attributes());
+                self.keep_answer(&request, &answer)?;
+                return Ok(answer);
             }
             self.check_disk(0, path)?;
             let mode = kept_mode(mode, true);
