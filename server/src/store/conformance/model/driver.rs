@@ -1,9 +1,11 @@
 //! The store's side: carries operations out as a client does, and looks at what there is.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sampan_protocol::{ChangeKey, EntryKind, Epoch, UploadId, UploadKey, Version};
 
+use super::hand::Hands;
 use super::operation::{At, Call, If, Meant, Member, Op};
 use super::reference::{Account, Node, Outcome, Sum};
 use crate::store::conformance::{User, bytes, folder_member, path, root_of};
@@ -83,7 +85,10 @@ impl Sent {
 
     /// Whether it is a change with a key, whose answer is kept.
     pub(super) fn is_keyed(&self) -> bool {
-        !matches!(self.op(), Op::Open { .. } | Op::Abort { .. } | Op::Limits(_))
+        !matches!(
+            self.op(),
+            Op::Open { .. } | Op::Abort { .. } | Op::Limits(_) | Op::Hand(_) | Op::Scan
+        )
     }
 
     /// Looks up what the operation is about, before anything happens.
@@ -123,9 +128,10 @@ impl Sent {
         &self,
         user: &User,
         accounts: &dyn Accounts,
+        hands: &dyn Hands,
         again: bool,
     ) -> std::result::Result<Outcome, String> {
-        match self.try_carry(user, accounts, again).await {
+        match self.try_carry(user, accounts, hands, again).await {
             Ok(outcome) => Ok(outcome),
             Err(StoreError::Refused { situation, .. }) => Ok(Outcome::Refused(situation)),
             Err(error) => Err(format!("{:?} failed: {error:?}", self.op())),
@@ -136,6 +142,7 @@ impl Sent {
         &self,
         user: &User,
         accounts: &dyn Accounts,
+        hands: &dyn Hands,
         again: bool,
     ) -> Result<Outcome> {
         let (store, id, key) = (&user.store, user.id, self.key);
@@ -191,6 +198,16 @@ impl Sent {
             }
             Op::Limits(limits) => {
                 accounts.set_limits(id, *limits).await?;
+            }
+            Op::Hand(hand) => {
+                if self.call().is_possible {
+                    hands.change(hand);
+                }
+            }
+            Op::Scan => {
+                let scanned = store.scan(id, Arc::default()).await?;
+                let before = Sum::new(scanned.used_before, scanned.entries_before);
+                return Ok(Outcome::Scanned(before, Sum::new(scanned.used, scanned.entries)));
             }
         }
         Ok(Outcome::Done)

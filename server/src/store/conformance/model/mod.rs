@@ -4,6 +4,7 @@
 //! operation   what accounts do, drawn from a seed
 //! reference   an account as it must be; `verbs` and `pack`: what must come of each operation
 //! driver      what comes of it in a store
+//! hand        what an administrator changes on the disk, and scans
 //! run         both side by side, one operation after the other
 //! at_once     several at once; `serial`: the orders that explain them
 //! shrink      the shortest program that still fails
@@ -14,11 +15,13 @@
 //! compared when it is quiet, with each outcome of some order of it; meanwhile the books are audited
 //! after each answer.
 //!
-//! Changes by hand and `quota scan` are no operations yet: the model keeps `used` apart from the
-//! tree, so that a scan is `used = counted()`.
+//! What is used is kept apart from the tree: a change by hand alters the tree alone, and a scan sets
+//! use to what is counted. A surprise queues a scan; whoever looks waits for that. Hands are also at
+//! work beside operations and scans, one for each account, but not where an operation is.
 
 mod at_once;
 mod driver;
+mod hand;
 mod operation;
 mod pack;
 mod reference;
@@ -27,8 +30,11 @@ mod serial;
 mod shrink;
 mod verbs;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
+pub(crate) use self::hand::{Hand, Hands};
 use self::operation::Draw;
 use super::Fixture;
 use crate::store::AccountId;
@@ -49,6 +55,8 @@ pub(crate) trait Modelled: Fixture {
     async fn expire(&self);
     /// Use and reservations of an account at one moment, which must be what its parts add up to.
     async fn audit(&self, account: AccountId) -> Result<Books, String>;
+    /// Who changes the account's home by hand.
+    async fn hands(&self, account: AccountId) -> Arc<dyn Hands>;
 }
 
 /// What an account holds at one moment: use and reservations together.
@@ -56,6 +64,8 @@ pub(crate) trait Modelled: Fixture {
 pub(crate) struct Books {
     pub(crate) bytes: u64,
     pub(crate) entries: u64,
+    /// A surprise queued a scan.
+    pub(crate) scan_due: bool,
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::hand::Hand;
 use super::reference::FileState;
 use crate::store::QuotaLimits;
 
@@ -17,7 +18,7 @@ const BUSY: usize = 8;
 const MOST_BYTES: u64 = 1500;
 
 /// Where: names with `/` between them.
-pub(super) type At = String;
+pub(crate) type At = String;
 
 /// What may be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,6 +43,8 @@ pub(super) struct Call {
     pub(super) fresh: Vec<Option<FileState>>,
     /// The upload that is meant.
     pub(super) upload: Option<Meant>,
+    /// Of a change by hand: whether it can be done as things are.
+    pub(super) is_possible: bool,
 }
 
 /// An upload, as it was when the step began.
@@ -101,6 +104,10 @@ pub(super) enum Op {
     },
     Pack(Vec<Member>),
     Limits(QuotaLimits),
+    /// By an administrator, on the disk.
+    Hand(Hand),
+    /// The home is counted anew.
+    Scan,
 }
 
 /// One step of a program; numbers name accounts.
@@ -154,6 +161,10 @@ impl Draw {
     /// A place, most often of a file. A removed tree has at most a dozen names, so that it is deleted
     /// and credited in one batch.
     fn at(&mut self) -> At {
+        // Where things meet: several uploads that would replace one file, and hands.
+        if self.one_in(4) {
+            return "f".to_owned();
+        }
         let folder = ["", "", "", "a/", "a/", "b/", "a/b/"][self.below(7) as usize];
         let name = ["f", "g", "h", "f", "g", "h", "a", "b"][self.below(8) as usize];
         format!("{folder}{name}")
@@ -203,7 +214,7 @@ impl Draw {
 
     fn op(&mut self) -> Op {
         let slot = self.below(SLOTS);
-        match self.below(32) {
+        match self.below(40) {
             0..=7 => {
                 let (at, size, target) = (self.at(), self.size(), self.target());
                 Op::Open { slot, at, size, target, parents: !self.one_in(4) }
@@ -215,7 +226,20 @@ impl Draw {
             22 => Op::Remove { at: self.folder(), recursive: !self.one_in(4) },
             23..=25 => Op::Remove { at: self.at(), recursive: !self.one_in(4) },
             26..=29 => Op::Pack(self.members()),
-            _ => Op::Limits(self.limits()),
+            30 | 31 => Op::Limits(self.limits()),
+            32..=37 => Op::Hand(self.hand()),
+            _ => Op::Scan,
+        }
+    }
+
+    fn hand(&mut self) -> Hand {
+        match self.below(10) {
+            0..=2 => Hand::Write { at: self.at(), bytes: self.size() },
+            3 | 4 => Hand::Replace { at: self.at(), bytes: self.size() },
+            5 => Hand::Remove { at: self.folder() },
+            6 => Hand::Remove { at: self.at() },
+            7 | 8 => Hand::Rename { from: self.at(), to: self.at() },
+            _ => Hand::Mkdir { at: self.folder() },
         }
     }
 

@@ -22,6 +22,8 @@ struct Packing<'a> {
     account: &'a mut Account,
     before: Account,
     put: BTreeMap<At, Put>,
+    /// What was replaced: credited together, once all that comes is charged.
+    went: Vec<Node>,
     left: Sum,
     number: u64,
 }
@@ -29,14 +31,19 @@ struct Packing<'a> {
 impl Account {
     pub(super) fn pack(&mut self, call: &Call, members: &[Member]) -> Vec<Option<Situation>> {
         let (before, left, number) = (self.clone(), self.available(), call.number);
-        let mut packing = Packing { account: self, before, put: BTreeMap::new(), left, number };
+        let mut packing =
+            Packing { account: self, before, put: BTreeMap::new(), went: Vec::new(), left, number };
         let outcomes = members.iter().enumerate().map(|(index, member)| match member {
             Member::Folder(at) => packing.folder(at).err(),
             Member::File(at, size, target) => {
                 packing.file(index as u32, at, *size, call.target(index, *target)).err()
             }
         });
-        outcomes.collect()
+        let outcomes = outcomes.collect();
+        for node in packing.went {
+            packing.account.gone(node);
+        }
+        outcomes
     }
 }
 
@@ -71,7 +78,7 @@ impl Packing<'_> {
         self.take(Sum::new(size, 1 + missing).less(frees))?;
         self.make_ways(at);
         if let Some((state, size)) = victim {
-            self.account.gone(Node::File { state, size });
+            self.went.push(Node::File { state, size });
         }
         self.account.put(at, (self.number, index), size);
         self.put.insert(at.clone(), Put::File);

@@ -25,7 +25,7 @@ impl Sum {
     }
 
     pub(super) fn plus(self, other: Self) -> Self {
-        self.map(other, |one, other| one + other)
+        self.map(other, u64::saturating_add)
     }
 
     /// Never below nothing.
@@ -92,6 +92,8 @@ pub(super) struct Upload {
     pub(super) reserved: Sum,
     /// The file that it counts on, and with how much.
     pub(super) credit: Option<((u64, u32), Sum)>,
+    /// The bytes of that file as the store knows it.
+    pub(super) victim: Option<u64>,
     pub(super) touched: i64,
 }
 
@@ -108,6 +110,8 @@ pub(super) enum Outcome {
     /// The epoch.
     Opened(u32),
     Removed(Sum),
+    /// What was used, and what is.
+    Scanned(Sum, Sum),
     Refused(Situation),
     Pack(Vec<Option<Situation>>),
 }
@@ -125,6 +129,10 @@ pub(super) struct Account {
     /// Trees that are being deleted, by the operations that removed them.
     pub(super) purges: BTreeMap<u64, Purge>,
     pub(super) now: i64,
+    /// A hand changed something since the last scan.
+    pub(super) has_drifted: bool,
+    /// That came to light.
+    pub(super) scan_due: bool,
 }
 
 pub(super) type Checked<T> = Result<T, Situation>;
@@ -221,11 +229,14 @@ impl Account {
     }
 
     /// A file that was replaced or removed: what an upload counted on moves into its reservation.
+    /// "Use never goes below 0; a surprise queues a scan."
     pub(super) fn gone(&mut self, node: Node) {
+        self.scan_due |= node.sum().less(self.used) != Sum::default();
         self.used = self.used.less(node.sum());
-        let Node::File { state, .. } = node else { return };
+        let Node::File { state, size } = node else { return };
         let Some((holder, credit)) = self.claim(state) else { return };
         let upload = self.uploads.get_mut(&holder).expect("just found");
+        self.scan_due |= upload.victim != Some(size);
         upload.reserved = upload.reserved.plus(credit.min(node.sum()));
         upload.credit = None;
     }
@@ -244,7 +255,11 @@ impl Account {
             }
             _ => None,
         };
-        Some(Call { number, op: op.clone(), fresh, upload })
+        let is_possible = match op {
+            Op::Hand(hand) => self.lets(hand),
+            _ => true,
+        };
+        Some(Call { number, op: op.clone(), fresh, upload, is_possible })
     }
 
     fn state(&self, at: &str) -> Option<FileState> {
@@ -277,6 +292,7 @@ impl Account {
                     parents: *parents,
                     reserved: Sum::default(),
                     credit: None,
+                    victim: None,
                     touched: self.now,
                 };
                 self.open(*slot, wish).map(Outcome::Opened)
@@ -302,6 +318,17 @@ impl Account {
                 self.limits = *limits;
                 Ok(Outcome::Done)
             }
+            Op::Hand(hand) => {
+                if call.is_possible {
+                    self.by_hand(number, hand);
+                }
+                Ok(Outcome::Done)
+            }
+            Op::Scan => {
+                let before = self.used;
+                self.scan();
+                Ok(Outcome::Scanned(before, self.used))
+            }
         };
         outcome.unwrap_or_else(Outcome::Refused)
     }
@@ -310,6 +337,22 @@ impl Account {
         let node = Node::File { state: FileState { number, moves: 0 }, size };
         self.tree.insert(at.to_owned(), node);
         self.used = self.used.plus(node.sum());
+    }
+
+    /// Moves a name with all below it, over whatever file is there.
+    pub(super) fn move_names(&mut self, from: &str, to: &str) {
+        let below: Vec<At> = self.tree.keys().filter(|at| is_below(at, from)).cloned().collect();
+        for at in below {
+            let node = self.tree.remove(&at).expect("just found");
+            self.tree.insert(format!("{to}{}", &at[from.len()..]), node);
+        }
+        let moved = match self.tree.remove(from).expect("it was looked for") {
+            Node::Folder => Node::Folder,
+            Node::File { state, size } => {
+                Node::File { state: FileState { moves: state.moves + 1, ..state }, size }
+            }
+        };
+        self.tree.insert(to.to_owned(), moved);
     }
 
     /// A removed tree is deleted, and what it held is free.

@@ -9,7 +9,7 @@ use sampan_protocol::UploadId;
 use super::driver::{Seen, Sent, look};
 use super::operation::{Op, Step};
 use super::reference::{Account, Outcome, Sum};
-use super::{EXPIRY, Modelled};
+use super::{EXPIRY, Hands, Modelled};
 use crate::store::QuotaLimits;
 use crate::store::conformance::{User, account};
 
@@ -40,24 +40,37 @@ pub(super) struct Stats {
     pub(super) expired: u64,
     again: u64,
     restarts: u64,
+    hands: u64,
+    scans: u64,
+    /// Scans that found what hands had changed.
+    corrections: u64,
+    /// Scans that a surprise queued.
+    pub(super) surprises: u64,
 }
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { operations, refused, over_quota, at_once, expired, again, restarts } = self;
+        let Self { operations, refused, over_quota, at_once, expired, again, restarts, .. } = self;
+        let Self { hands, scans, corrections, surprises, .. } = self;
         write!(
             f,
             "{operations} operations, {at_once} of them at once; {refused} refused, {over_quota} \
-             by the quota; {again} sent again; {expired} uploads expired; {restarts} restarts; no \
-             drift"
+             by the quota; {again} sent again; {expired} uploads expired; {restarts} restarts; \
+             {hands} changes by hand; {scans} scans, {corrections} of them corrected use, and \
+             {surprises} after a surprise; no drift"
         )
     }
 }
 
 impl Stats {
-    pub(super) fn note(&mut self, outcome: &Outcome) {
+    pub(super) fn note(&mut self, sent: &Sent, outcome: &Outcome) {
         use crate::store::Situation::{OverQuota, TooManyFiles};
         self.operations += 1;
+        self.hands += u64::from(matches!(sent.op(), Op::Hand(_)) && sent.calls[0].is_possible);
+        if let Outcome::Scanned(before, after) = outcome {
+            self.scans += 1;
+            self.corrections += u64::from(before != after);
+        }
         let mut refused = |situation: &crate::store::Situation| {
             self.refused += 1;
             self.over_quota +=
@@ -76,6 +89,7 @@ pub(super) struct Side {
     pub(super) user: Arc<User>,
     /// What it may be by all that was seen: more than one only where operations met.
     pub(super) models: Vec<Account>,
+    pub(super) hands: Arc<dyn Hands>,
     ids: BTreeMap<u64, UploadId>,
     /// The last change with a key, and what it was answered.
     last: Option<(Sent, Outcome)>,
@@ -102,7 +116,8 @@ pub(super) async fn run<F: Modelled + 'static>(
         let made = account(&fixture, &format!("user{index}"), *limits).await;
         let user = Arc::new(User::of(&fixture, made.id));
         let models = vec![Account { limits: *limits, ..Account::default() }];
-        sides.push(Side { user, models, ids: BTreeMap::new(), last: None });
+        let hands = fixture.hands(made.id).await;
+        sides.push(Side { user, models, hands, ids: BTreeMap::new(), last: None });
     }
     let mut run = Run { fixture, sides, number: 0, stats: Stats::default() };
     for (index, step) in program.iter().enumerate() {
@@ -179,11 +194,16 @@ impl<F: Modelled + 'static> Run<F> {
         let side = &mut self.sides[index];
         let before = side.models.clone();
         let accounts = self.fixture.accounts();
-        let found = sent.carry(&side.user, &*accounts, false).await.map_err(failed)?;
+        let carried = sent.carry(&side.user, &*accounts, &*side.hands, false).await;
+        let found = carried.map_err(failed)?;
         let mut meant = Vec::new();
         for (mut model, call) in std::mem::take(&mut side.models).into_iter().zip(&sent.calls) {
             let outcome = model.apply(call);
             if outcome == found {
+                if model.scan_due {
+                    self.stats.surprises += 1;
+                    model.scan();
+                }
                 side.models.push(model);
             }
             meant.push(outcome);
@@ -192,9 +212,8 @@ impl<F: Modelled + 'static> Run<F> {
             let why = format!("{op:?}\n  came to   {found:?}\n  should be {meant:?}\n  {before:?}");
             return Err(failed(why));
         }
-        self.stats.note(&found);
-        // A folder that was there is no change whose answer is kept.
-        if sent.is_keyed() && (before != side.models || matches!(found, Outcome::Refused(_))) {
+        self.stats.note(&sent, &found);
+        if sent.is_keyed() {
             side.last = Some((sent, found));
         }
         self.check(index).await
@@ -206,7 +225,8 @@ impl<F: Modelled + 'static> Run<F> {
         let Some((sent, first)) = &side.last else { return Ok(()) };
         let failed = |why: String| (Some(index), why);
         let accounts = self.fixture.accounts();
-        let found = sent.carry(&side.user, &*accounts, true).await.map_err(failed)?;
+        let carried = sent.carry(&side.user, &*accounts, &*side.hands, true).await;
+        let found = carried.map_err(failed)?;
         if found != *first {
             let why = format!("{:?} again came to {found:?}, first to {first:?}", sent.op());
             return Err(failed(why));
@@ -218,6 +238,7 @@ impl<F: Modelled + 'static> Run<F> {
     /// Both sides of an account that is at rest.
     pub(super) async fn check(&mut self, index: usize) -> Stepped {
         let failed = |why: String| (Some(index), why);
+        self.when_scanned(index).await?;
         let side = &mut self.sides[index];
         let looked = look(&side.user).await;
         let (seen, ids) = looked.map_err(|error| failed(format!("cannot look: {error:?}")))?;
@@ -233,6 +254,15 @@ impl<F: Modelled + 'static> Run<F> {
             return Err(failed(format!("a count finds {bytes} bytes and {entries} entries")));
         }
         side.models = fits;
-        self.fixture.audit(side.user.id).await.map_err(failed).map(drop)
+        Ok(())
+    }
+
+    /// Waits until no scan is due: one that a surprise queued is the store's own to begin.
+    pub(super) async fn when_scanned(&self, index: usize) -> Stepped {
+        let failed = |why: String| (Some(index), why);
+        while self.fixture.audit(self.sides[index].user.id).await.map_err(failed)?.scan_due {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
 }

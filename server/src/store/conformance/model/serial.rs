@@ -2,13 +2,14 @@
 //!
 //! The order is searched for: operation after operation is carried out by the model as long as each
 //! comes to what the store answered. Removing a tree is two events, for its name goes first and what
-//! it holds is free only when it is deleted; so is giving up each idle upload an event of its own.
+//! it holds is free only when it is deleted; so is giving up each idle upload an event of its own, and
+//! the scan after a surprise.
 
 use std::collections::HashMap;
 
 use super::EXPIRY;
 use super::driver::Seen;
-use super::operation::Call;
+use super::operation::{Call, Op};
 use super::reference::{Account, Outcome};
 
 /// What may come next.
@@ -59,14 +60,31 @@ pub(super) fn serialise(
 }
 
 impl Search<'_> {
+    /// Whether a call is about the upload of a slot: one that somebody works on is not given up, even
+    /// if no byte came.
+    fn is_worked_on(&self, slot: u64) -> bool {
+        self.calls.iter().any(|(call, _)| match call.op {
+            Op::Open { slot: of, .. } | Op::Commit { slot: of } | Op::Abort { slot: of } => {
+                of == slot
+            }
+            _ => false,
+        })
+    }
+
     fn go_on(&mut self, account: &Account, left: u64) {
         let tried = self.tried.entry(left).or_default();
         if tried.contains(account) {
             return;
         }
         tried.push(account.clone());
+        if account.scan_due {
+            // The store begins it, at any moment.
+            let mut scanned = account.clone();
+            scanned.scan();
+            self.go_on(&scanned, left);
+        }
         if left == 0 {
-            if Seen::of(account) == *self.seen {
+            if !account.scan_due && Seen::of(account) == *self.seen {
                 self.ends.push(account.clone());
             }
             return;
@@ -83,6 +101,9 @@ impl Search<'_> {
                     left & (1 << (index - 1)) == 0
                 }
                 Event::Expired(slot, born) => {
+                    if self.is_worked_on(slot) {
+                        self.go_on(account, left & !(1 << index));
+                    }
                     if next.uploads.get(&slot).is_some_and(|upload| upload.born == born) {
                         next.expire(slot, EXPIRY);
                     }

@@ -1,7 +1,7 @@
 //! What each operation comes to in the model.
 
 use super::operation::{At, Call, Meant};
-use super::reference::{Account, Checked, FileState, Node, Sum, Target, Upload, is_below};
+use super::reference::{Account, Checked, Node, Sum, Target, Upload, is_below};
 use crate::store::Situation;
 
 impl Account {
@@ -28,7 +28,8 @@ impl Account {
         // "Overwrite reserves max(0, new − old)."
         let reserved = new.less(credit.map_or(Sum::default(), |(_, credit)| credit));
         Self::fits(reserved, self.available())?;
-        self.uploads.insert(slot, Upload { reserved, credit, ..wish });
+        let victim = victim.map(|(_, size)| size);
+        self.uploads.insert(slot, Upload { reserved, credit, victim, ..wish });
         Ok(1)
     }
 
@@ -59,11 +60,14 @@ impl Account {
         // Most often nothing: it was reserved when the upload was opened.
         Self::fits(new.less(frees).less(upload.reserved), self.available())?;
         self.uploads.remove(&slot);
-        if let Some((state, size)) = victim {
-            self.gone(Node::File { state, size });
-        }
         self.make_ways(&upload.at);
         self.put(&upload.at, (call.number, 0), upload.size);
+        // Both are charged for a moment: use that a hand made too small is not cut twice.
+        if let Some((state, size)) = victim {
+            let is_counted_on = upload.credit.is_some_and(|(number, _)| number == state.number);
+            self.scan_due |= is_counted_on && upload.victim != Some(size);
+            self.gone(Node::File { state, size });
+        }
         Ok(())
     }
 
@@ -104,19 +108,7 @@ impl Account {
         if let Some((state, size)) = victim {
             self.gone(Node::File { state, size });
         }
-        let moved = match moved {
-            Node::Folder => Node::Folder,
-            Node::File { state, size } => {
-                Node::File { state: FileState { moves: state.moves + 1, ..state }, size }
-            }
-        };
-        let below: Vec<At> = self.tree.keys().filter(|at| is_below(at, from)).cloned().collect();
-        for at in below {
-            let node = self.tree.remove(&at).expect("just found");
-            self.tree.insert(format!("{to}{}", &at[from.len()..]), node);
-        }
-        self.tree.remove(from);
-        self.tree.insert(to.to_owned(), moved);
+        self.move_names(from, to);
         Ok(())
     }
 
