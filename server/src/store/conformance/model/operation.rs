@@ -161,9 +161,11 @@ impl Draw {
     /// A place, most often of a file. A removed tree has at most a dozen names, so that it is deleted
     /// and credited in one batch.
     fn at(&mut self) -> At {
-        // Where things meet: several uploads that would replace one file, and hands.
-        if self.one_in(4) {
-            return "f".to_owned();
+        // Where things meet: several uploads that would replace one file, and what moves it away.
+        match self.below(8) {
+            0 | 1 => return "f".to_owned(),
+            2 | 3 => return "g".to_owned(),
+            _ => {}
         }
         let folder = ["", "", "", "a/", "a/", "b/", "a/b/"][self.below(7) as usize];
         let name = ["f", "g", "h", "f", "g", "h", "a", "b"][self.below(8) as usize];
