@@ -43,6 +43,11 @@ pub(super) async fn run(mv: Mv) -> Result<Code, Stop> {
             _ => Ok(to.clone()),
         };
         let (to, moved) = match to {
+            // Nothing replaces itself, whatever may be replaced.
+            Ok(to) if to == *from => {
+                report.failure(&onto_itself(&remote, from).await);
+                continue;
+            }
             Ok(to) => {
                 let moved = remote.rename(from, &to, None, if_target.clone()).await;
                 (remote.show(&to), moved.map(drop))
@@ -59,6 +64,16 @@ pub(super) async fn run(mv: Mv) -> Result<Code, Stop> {
     }
     remote.close().await;
     Ok(report.code())
+}
+
+/// A name is its own new one: it exists already, if it is there.
+async fn onto_itself(remote: &Remote, path: &RemotePath) -> Failure {
+    let situation = match remote.stat_if_there(path).await {
+        Ok(Some(_)) => Situation::Exists(Side::Remote),
+        Ok(None) => Situation::NotFound(Side::Remote),
+        Err(failure) => return failure,
+    };
+    Failure::new(situation, remote.show(path))
 }
 
 /// A folder is at the target, or is to replace a file there.

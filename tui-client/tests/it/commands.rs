@@ -67,6 +67,14 @@ fn folders_are_made_listed_moved_and_removed() {
     run(&["mv"], &["docs/y.txt", "nowhere/y.txt"]).failed(7, &["nowhere/y.txt"]);
     run(&["mv"], &["docs/y.txt", "docs/y.txt/z"]).failed(7, &["docs/y.txt/z"]);
     run(&["mv"], &["a", "a/b/inside"]).failed(7, &["inside itself"]);
+    // Its own name is an existing target, and nothing replaces itself.
+    for flags in [&["mv"][..], &["mv", "--overwrite"]] {
+        for to in ["docs/y.txt", "docs/", "docs"] {
+            run(flags, &["docs/y.txt", to]).failed(1, &["docs/y.txt", "exists already"]);
+        }
+        run(flags, &["missing", "missing"]).failed(7, &["missing", "no such file"]);
+    }
+    assert_eq!(fs::read(ada.home().join("docs/y.txt")).unwrap(), b"x");
 
     run(&["rm"], &["a"]).failed(1, &["not empty", "-r"]);
     run(&["rm"], &["missing"]).failed(7, &["missing"]);

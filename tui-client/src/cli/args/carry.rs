@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, ValueEnum};
 use sampan_protocol::ByteSize;
+use sampan_protocol::size::SizeError;
 
 use super::LinkOptions;
 use crate::transfer::{Links, OnConflict};
@@ -127,6 +128,9 @@ fn parse_rate(written: &str) -> Result<u64, String> {
     match written.parse::<ByteSize>() {
         Ok(ByteSize(0)) => Err("at no bytes a second nothing would ever arrive".to_owned()),
         Ok(ByteSize(bytes)) => Ok(bytes),
+        Err(SizeError::Malformed(written)) => {
+            Err(format!("`{written}` is no rate; write bytes a second, such as 500k or 2MiB"))
+        }
         Err(error) => Err(error.to_string()),
     }
 }
@@ -139,5 +143,7 @@ mod tests {
     fn rates_are_sizes() {
         assert_eq!(parse_rate("2MiB"), Ok(2 << 20));
         assert_eq!(parse_rate("500k"), Ok(500_000));
+        // A rate has no word for none: leave the option out.
+        assert!(parse_rate("none").unwrap_err().ends_with("such as 500k or 2MiB"));
     }
 }
