@@ -199,3 +199,146 @@ fn a_folder_that_somebody_keeps_swapping_never_leads_out_s8() {
         assert_eq!(listed(&kept).len(), 50);
     }
 }
+
+/// Fails the n-th call, once or with all that follow.
+struct FailAt {
+    call: usize,
+    errno: Errno,
+    stays: bool,
+    calls: std::sync::atomic::AtomicUsize,
+}
+
+impl crate::disk::Faults for FailAt {
+    fn before(&self, _: crate::disk::Call<'_>) -> Result<usize, Errno> {
+        let call = self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let fails = if self.stays { call >= self.call } else { call == self.call };
+        if fails { Err(self.errno) } else { Ok(usize::MAX) }
+    }
+}
+
+/// Names below a folder, with what is in files.
+fn all_below(folder: &Path) -> std::collections::BTreeMap<std::path::PathBuf, Option<Vec<u8>>> {
+    let mut all = std::collections::BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(all_below(&path));
+            all.insert(path, None);
+        } else {
+            let content = fs::read(&path).unwrap();
+            all.insert(path, Some(content));
+        }
+    }
+    all
+}
+
+/// What a person does in a pane: on what, and what is there once it is done.
+type Change = (&'static str, fn(&Disk, &Path) -> Result<Removed, Failure>, &'static [&'static str]);
+
+const CHANGES: [Change; 7] = [
+    (
+        "make a folder",
+        |disk, dir| make_folder_on(disk, &dir.join("new")).map(|()| Removed::default()),
+        &["file", "new", "tree", "tree/a", "tree/a/deep", "tree/a/deep/one", "tree/two"],
+    ),
+    (
+        "rename a file",
+        |disk, dir| {
+            rename_on(disk, &dir.join("file"), &dir.join("other"), None)
+                .map(|()| Removed::default())
+        },
+        &["other", "tree", "tree/a", "tree/a/deep", "tree/a/deep/one", "tree/two"],
+    ),
+    (
+        "move a tree",
+        |disk, dir| {
+            rename_on(disk, &dir.join("tree/a"), &dir.join("b"), None).map(|()| Removed::default())
+        },
+        &["b", "b/deep", "b/deep/one", "file", "tree", "tree/two"],
+    ),
+    (
+        "remove a file",
+        |disk, dir| remove_on(disk, &dir.join("file"), None, |_| true),
+        &["tree", "tree/a", "tree/a/deep", "tree/a/deep/one", "tree/two"],
+    ),
+    ("remove a tree", |disk, dir| remove_on(disk, &dir.join("tree"), None, |_| true), &["file"]),
+    (
+        "remove an inner tree",
+        |disk, dir| remove_on(disk, &dir.join("tree/a"), None, |_| true),
+        &["file", "tree", "tree/two"],
+    ),
+    (
+        "look before a removal",
+        |disk, dir| {
+            let seen = version(&dir.join("file"));
+            remove_on(disk, &dir.join("file"), Some(&seen), |_| true)
+        },
+        &["tree", "tree/a", "tree/a/deep", "tree/a/deep/one", "tree/two"],
+    ),
+];
+
+/// Whatever call fails, nothing is lost that was not to be removed, the failure says what and of
+/// which file, and the same again finishes it.
+#[test]
+fn each_call_of_a_change_fails() {
+    for (what, change, wanted) in CHANGES {
+        let mut injected = 0;
+        for (errno, stays) in [Errno::IO, Errno::NOSPC, Errno::DQUOT]
+            .into_iter()
+            .flat_map(|errno| [(errno, false), (errno, true)])
+        {
+            for call in 0.. {
+                let dir = tempfile::tempdir().unwrap();
+                let dir = dir.path();
+                fs::create_dir_all(dir.join("tree/a/deep")).unwrap();
+                for name in ["file", "tree/a/deep/one", "tree/two"] {
+                    fs::write(dir.join(name), name).unwrap();
+                }
+                let before = all_below(dir);
+                let calls = std::sync::atomic::AtomicUsize::new(0);
+                let faults = std::sync::Arc::new(FailAt { call, errno, stays, calls });
+                let disk = Disk::with(std::sync::Arc::<FailAt>::clone(&faults));
+                let result = change(&disk, dir);
+                let made = faults.calls.load(std::sync::atomic::Ordering::Relaxed);
+                let is_hit = made > call;
+                let why = format!("{what}: {errno:?}, stays: {stays}, at call {call}: {result:?}");
+                let removed = result.as_ref().map_or(0, |removed| removed.files + removed.folders);
+                let failures = match &result {
+                    Ok(removed) => removed.failures.clone(),
+                    Err(failure) => vec![failure.clone()],
+                };
+                assert!(is_hit || failures.is_empty(), "{why}");
+                for failure in &failures {
+                    let is_full = failure.situation == Situation::DiskFull(Side::Local);
+                    let is_broken = matches!(failure.situation, Situation::DiskFailed(..));
+                    assert!(if errno == Errno::IO { is_broken } else { is_full }, "{why}");
+                    assert!(failure.subject.starts_with(dir.to_str().unwrap()), "{why}");
+                }
+                let after = all_below(dir);
+                if result.is_err() {
+                    assert_eq!(after, before, "told as not done at all: {why}");
+                } else if what.starts_with("remove") || what.starts_with("look") {
+                    assert_eq!((before.len() - after.len()) as u64, removed, "{why}");
+                    assert!(after.iter().all(|(path, there)| before.get(path) == Some(there)));
+                }
+                if is_hit {
+                    injected += 1;
+                }
+                // Without a failure it was done in another way, and must be done.
+                if !failures.is_empty() {
+                    change(&Disk::default(), dir)
+                        .unwrap_or_else(|again| panic!("{why}: {again:?}"));
+                }
+                let names = all_below(dir).into_keys();
+                let names: Vec<_> =
+                    names.map(|path| path.strip_prefix(dir).unwrap().to_owned()).collect();
+                let wanted: Vec<_> = wanted.iter().map(std::path::PathBuf::from).collect();
+                assert_eq!(names, wanted, "{why}");
+                if !is_hit {
+                    break;
+                }
+            }
+        }
+        assert!(injected >= 12, "{what}: only {injected} faults");
+    }
+}
