@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use sampan_protocol::{Attributes, EntryKind};
+use sampan_protocol::{Attributes, EntryKind, Mode};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,9 @@ use crate::transfer::upload::PackMember;
 const KEPT_FAILURES: usize = 1000;
 /// Files that are kept so that they can be tried again.
 const KEPT_FILES: usize = 10_000;
+
+/// What the owner of a folder needs to make something in it.
+const WRITABLE: u32 = 0o300;
 
 /// Whether the work of a batch may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +76,10 @@ pub(super) struct BatchState {
     pub(super) lost_folders: HashMap<Location, Failure>,
     /// Folders in which something was published.
     touched: HashSet<Location>,
+    /// Folders that directly hold what failed, by the item that it failed in.
+    lacking: BTreeMap<ItemId, HashSet<Location>>,
+    /// Folders that may be written to, against their mode, for something in them is not across.
+    kept_open: HashSet<Location>,
     folders_finished: bool,
     /// Folders that got their time already, while something in them may still be tried again.
     finished_folders: Vec<FolderPlan>,
@@ -117,6 +124,8 @@ impl BatchState {
             folders: Vec::new(),
             lost_folders: HashMap::new(),
             touched: HashSet::new(),
+            lacking: BTreeMap::new(),
+            kept_open: HashSet::new(),
             folders_finished: false,
             finished_folders: Vec::new(),
             gathered: Vec::new(),
@@ -230,9 +239,13 @@ impl BatchState {
                     summary.planned.get_or_insert_default().add(source);
                     self.totals.add(source);
                 }
+                if *reason == SkipReason::Cancelled {
+                    self.lacking.entry(item).or_default().extend(super::holder(to));
+                }
             }
             Outcome::Failed(failure) => {
                 summary.failed += 1;
+                self.lacking.entry(item).or_default().extend(super::holder(to));
                 if self.failures.len() < KEPT_FAILURES {
                     self.failures.push((item, failure.clone()));
                 }
@@ -255,6 +268,7 @@ impl BatchState {
     /// The failed files of an item, which do not count as failed any more.
     pub(super) fn take_failed(&mut self, item: ItemId) -> Option<Vec<FilePlan>> {
         let files = self.failed.remove(&item)?;
+        self.lacking.remove(&item);
         self.summary.failed = self.summary.failed.saturating_sub(files.len() as u64);
         self.failures.retain(|(failed, _)| *failed != item);
         Some(files)
@@ -291,23 +305,34 @@ impl BatchState {
 
     pub(super) fn has_folders_to_finish(&self) -> bool {
         let is_touched = |folder: &FolderPlan| self.touched.contains(&folder.to());
-        let any = !self.folders.is_empty() || self.finished_folders.iter().any(is_touched);
+        let any = !self.folders.is_empty()
+            || !self.kept_open.is_empty()
+            || self.finished_folders.iter().any(is_touched);
         !self.folders_finished && any && !self.cancelled
     }
 
     /// The folders that are to be finished. In each row an outer folder comes after what is in it.
+    ///
+    /// One that lacks something stays writable for its owner, whatever its mode is to be: whoever
+    /// gives the same command again could not write into it otherwise, and gives it its mode then.
     pub(super) fn take_folders(&mut self) -> Folders {
         self.folders_finished = true;
         let touched = std::mem::take(&mut self.touched);
         let is_touched = |folder: &FolderPlan| touched.contains(&folder.to());
-        let again =
-            self.finished_folders.iter().filter(|folder| is_touched(folder)).cloned().collect();
+        let kept_open = std::mem::take(&mut self.kept_open);
+        let lacking = self.all_lacking();
+        let mut again: Vec<_> = self
+            .finished_folders
+            .iter()
+            .filter(|folder| is_touched(folder) || kept_open.contains(&folder.to()))
+            .cloned()
+            .collect();
         let mut folders = std::mem::take(&mut self.folders);
         folders.reverse();
         if self.can_be_retried() {
             self.finished_folders.extend(folders.iter().cloned());
         }
-        let (to_finish, unchanged) =
+        let (mut to_finish, unchanged): (Vec<_>, Vec<_>) =
             folders.into_iter().partition(|folder| match &folder.existed {
                 None => true,
                 Some(there) => {
@@ -316,7 +341,29 @@ impl BatchState {
                         || is_touched(folder)
                 }
             });
+        for folder in to_finish.iter_mut().chain(&mut again) {
+            let (mode, to) = (folder.source.mode, folder.to());
+            if mode.bits() & WRITABLE != WRITABLE && lacking.contains(&to) {
+                folder.source.mode = Mode::new(mode.bits() | WRITABLE);
+                self.kept_open.insert(to);
+            }
+        }
         Folders { to_finish, unchanged, again }
+    }
+
+    /// Folders in which, or below which, something failed.
+    fn all_lacking(&self) -> HashSet<Location> {
+        let mut all = HashSet::new();
+        for folder in self.lacking.values().flatten() {
+            let above = std::iter::successors(Some(folder.clone()), Location::parent);
+            // What is above one that is known is known.
+            for folder in above {
+                if !all.insert(folder) {
+                    break;
+                }
+            }
+        }
+        all
     }
 
     /// The batch is done with.
@@ -330,7 +377,7 @@ impl BatchState {
 
 #[cfg(test)]
 mod tests {
-    use sampan_protocol::{Mode, RemotePath, Timestamp, Version};
+    use sampan_protocol::{RemotePath, Timestamp, Version};
 
     use super::*;
     use crate::transfer::command::{Links, Source, Target};
@@ -417,6 +464,36 @@ mod tests {
         assert!(to_finish.is_empty() && unchanged.is_empty());
         let again: Vec<_> = again.iter().map(FolderPlan::to).collect();
         assert_eq!(again, [Location::Remote(path("to/in"))]);
+        assert!(!batch.has_folders_to_finish());
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_lacks_something_stays_writable_until_it_does_not() {
+        let mut batch = batch();
+        for name in ["to", "to/in", "to/other"] {
+            let source = Attributes { mode: Mode::new(0o555), ..attributes(EntryKind::Folder) };
+            let (from, target) = (Location::Local(name.into()), FolderTarget::Remote(path(name)));
+            batch.folders.push(FolderPlan { source, from, target, existed: None });
+        }
+        let modes = |folders: &[FolderPlan]| -> Vec<_> {
+            folders.iter().map(|folder| folder.source.mode.bits()).collect()
+        };
+        let place = Location::Remote(path("to/in/file"));
+        let failed = Failure::new(crate::failure::Situation::LinkLost, "");
+        batch.count(ItemId(1), None, &place, &Outcome::Failed(failed));
+        batch.keep_failed(ItemId(1), file("to/in/file"));
+        assert_eq!(modes(&batch.take_folders().to_finish), [0o555, 0o755, 0o755]);
+        batch.close();
+
+        assert!(batch.take_failed(ItemId(1)).is_some());
+        batch.reopen();
+        batch.touch(&place);
+        assert!(batch.has_folders_to_finish());
+        let Folders { to_finish, again, .. } = batch.take_folders();
+        assert!(to_finish.is_empty());
+        assert_eq!(modes(&again), [0o555, 0o555], "both get their mode now");
+        batch.close();
+        batch.reopen();
         assert!(!batch.has_folders_to_finish());
     }
 }
