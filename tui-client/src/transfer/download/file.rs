@@ -21,6 +21,7 @@ use crate::failure::{Failure, Side, Situation};
 use crate::local::{Condition, Group, Identity, NewFile, Staged, StagingName};
 use crate::place::{Location, shown};
 use crate::remote::{AskedRow, CallError, Session, persist_on};
+use crate::state::StagedFile;
 use crate::step::{self, Step};
 use crate::transfer::beside::{Beside, beside_local};
 use crate::transfer::decide::Replace;
@@ -205,7 +206,12 @@ impl Download<'_> {
         let to = self.to.clone();
         let staging = self.staging();
         let size = self.source.size;
-        blocking(move || stage(&to, NewFile { at: &to.at, staging: &staging, size })).await
+        let keys = self.context.keys.clone();
+        blocking(move || {
+            keys.stage(&[staged_file(&to, &staging)]);
+            stage(&to, NewFile { at: &to.at, staging: &staging, size })
+        })
+        .await
     }
 
     fn staging(&self) -> StagingName {
@@ -290,10 +296,13 @@ impl Download<'_> {
             let text = "a staged file is still in use".to_owned();
             Failure::new(Situation::Unexpected(text), shown(&to.path()))
         })?;
+        let (keys, staging) = (self.context.keys.clone(), self.staging());
         blocking(move || {
             let mut group = Group::new(&to.root, flush);
             group.add(staged, mode, mtime, condition)?;
-            group.publish().into_iter().collect()
+            group.publish().into_iter().collect::<Result<(), Failure>>()?;
+            keys.gone([&staging]);
+            Ok(())
         })
         .await
     }
@@ -362,8 +371,21 @@ pub(in crate::transfer) async fn discard(
     to: &LocalPlace,
 ) -> Result<(), Failure> {
     let staging = staging_name(context, from, to);
-    let to = to.clone();
-    blocking(move || to.root.discard(&to.at, &staging)).await
+    let (to, keys) = (to.clone(), context.keys.clone());
+    blocking(move || {
+        to.root.discard(&to.at, &staging)?;
+        keys.gone([&staging]);
+        Ok(())
+    })
+    .await
+}
+
+/// What the journal is to know of a file before it is staged.
+pub(super) fn staged_file(to: &LocalPlace, staging: &StagingName) -> StagedFile {
+    let root = to.root.path();
+    // Without a current folder there is no absolute path; then the journal does not take it.
+    let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    StagedFile { root, at: to.at.clone(), staging: staging.clone() }
 }
 
 /// Makes the folders above a place.

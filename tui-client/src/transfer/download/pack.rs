@@ -9,10 +9,11 @@ use sampan_protocol::message::{PackFile, ReadPack};
 use sampan_protocol::pack::{Arrived, ReadPackReader};
 use sampan_protocol::{ErrorCode, RemotePath, Root};
 
-use super::file::{condition, make_folders, staging_name};
+use super::file::{condition, make_folders, staged_file, staging_name};
 use crate::failure::{Failure, Side, Situation};
 use crate::local::{Group, StagingName, Whole};
 use crate::remote::{CallError, Session, persist, refused};
+use crate::state::TransferKeys;
 use crate::transfer::event::{Outcome, Phase};
 use crate::transfer::item::{Ends, FilePlan, LocalPlace, Settled};
 use crate::transfer::job::{Context, Control, blocking};
@@ -83,7 +84,8 @@ pub(in crate::transfer) async fn download_pack(
             }
         }
     }
-    let published = blocking(move || Ok(publish(arrived, flush))).await;
+    let keys = context.keys.clone();
+    let published = blocking(move || Ok(publish(arrived, flush, &keys))).await;
     for (plan, root, result) in published.unwrap_or_default() {
         let outcome = match result {
             Ok(()) => {
@@ -165,8 +167,15 @@ struct Staged {
 }
 
 /// Writes, flushes and names all that arrived; answers for each.
-fn publish(arrived: Vec<Staged>, flush: bool) -> Vec<(FilePlan, Root, Result<(), Failure>)> {
+fn publish(
+    arrived: Vec<Staged>,
+    flush: bool,
+    keys: &TransferKeys,
+) -> Vec<(FilePlan, Root, Result<(), Failure>)> {
     let Some(first) = arrived.first() else { return Vec::new() };
+    let staged = arrived.iter().map(|file| staged_file(ends(&file.plan).1, &file.staging));
+    let staged: Vec<_> = staged.collect();
+    keys.stage(&staged);
     let mut group = Group::new(&ends(&first.plan).1.root, flush);
     let mut results = Vec::with_capacity(arrived.len());
     let mut taken_in = Vec::new();
@@ -180,6 +189,8 @@ fn publish(arrived: Vec<Staged>, flush: bool) -> Vec<(FilePlan, Root, Result<(),
     for (place, published) in taken_in.into_iter().zip(group.publish()) {
         results[place].2 = published;
     }
+    let published = results.iter().zip(&staged).filter(|((_, _, result), _)| result.is_ok());
+    keys.gone(published.map(|(_, file)| &file.staging));
     results
 }
 
