@@ -27,7 +27,8 @@ pub const HOME_VARIABLE: &str = "SAMPAN_HOME";
 #[derive(Clone, Debug)]
 pub struct State {
     config: PathBuf,
-    state: PathBuf,
+    /// What is not for a person to edit.
+    kept: PathBuf,
     disk: Disk,
 }
 
@@ -42,8 +43,8 @@ impl State {
                     Failure::new(Situation::Unexpected(text), "")
                 })?;
                 let state = found.state_dir().unwrap_or_else(|| found.data_local_dir());
-                let (config, state) = (found.config_dir().to_owned(), state.to_owned());
-                Ok(Self { config, state, disk: Disk::default() })
+                let (config, kept) = (found.config_dir().to_owned(), state.to_owned());
+                Ok(Self { config, kept, disk: Disk::default() })
             }
         }
     }
@@ -51,7 +52,7 @@ impl State {
     /// Everything under one folder.
     pub fn under(home: &Path) -> Self {
         let disk = Disk::default();
-        Self { config: home.to_owned(), state: home.join("state"), disk }
+        Self { config: home.to_owned(), kept: home.join("state"), disk }
     }
 
     /// The same on a disk that may fail.
@@ -67,11 +68,11 @@ impl State {
 
     /// The folder of journals.
     fn journals(&self) -> PathBuf {
-        self.state.join("journals")
+        self.kept.join("journals")
     }
 
     /// The folder of login keys.
     fn keys(&self) -> PathBuf {
-        self.state.join("keys")
+        self.kept.join("keys")
     }
 }

@@ -47,8 +47,11 @@ impl State {
         let path = self.key_path(account);
         let (folder, name) = parts(&path);
         let removed = PrivateFolder::open(&self.disk, folder).and_then(|folder| {
-            folder.unlink(name)?;
-            folder.flush()
+            match folder.unlink(name) {
+                // An earlier run may have died, or failed, before its flush.
+                Ok(()) | Err(Errno::NOENT) => folder.flush(),
+                Err(error) => Err(error),
+            }
         });
         match removed {
             Ok(()) | Err(Errno::NOENT) => Ok(()),

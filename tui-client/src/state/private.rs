@@ -40,11 +40,14 @@ impl<'a> PrivateFolder<'a> {
             Err(Errno::NOENT) => {}
             opened => return opened,
         }
-        let is_missing = |folder: &&Path| {
-            !folder.as_os_str().is_empty()
-                && matches!(disk.look(CWD, *folder, AtFlags::empty()), Err(Errno::NOENT))
-        };
-        let missing: Vec<_> = path.ancestors().take_while(is_missing).collect();
+        let mut missing = Vec::new();
+        for folder in path.ancestors().filter(|folder| !folder.as_os_str().is_empty()) {
+            match disk.look(CWD, folder, AtFlags::empty()) {
+                Ok(_) => break,
+                Err(Errno::NOENT) => missing.push(folder),
+                Err(error) => return Err(error),
+            }
+        }
         for folder in missing.iter().rev() {
             match disk.make_folder(CWD, folder.as_os_str().as_bytes(), Mode::RWXU) {
                 // Somebody else was quicker.
@@ -154,7 +157,7 @@ impl<'a> PrivateFolder<'a> {
                 self.unlink(name)?;
                 self.disk.create(&self.handle, name.as_bytes(), mode)?
             }
-            made => made?,
+            created => created?,
         };
         self.disk.write_at(&file, content, 0)?;
         self.disk.flush(&file)

@@ -1,5 +1,6 @@
 //! Disks that fail by plan.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use rustix::io::Errno;
@@ -12,8 +13,64 @@ pub(super) enum Fault {
     Once(Errno),
     /// It and every later one that takes space fails: the disk is full and stays so.
     FullFrom(Errno),
-    /// Of the bytes to be carried only a part is, and the next call fails.
+    /// It and every later one fails: the disk is gone.
+    GoneFrom(Errno),
+    /// The n-th writing carries only a part of its bytes, and the next one fails. Other calls do not
+    /// count.
     Short(Errno),
+}
+
+impl Fault {
+    pub(super) fn errno(self) -> Errno {
+        match self {
+            Self::Once(errno)
+            | Self::FullFrom(errno)
+            | Self::GoneFrom(errno)
+            | Self::Short(errno) => errno,
+        }
+    }
+
+    /// Whether it says that there is no room.
+    pub(super) fn is_full(self) -> bool {
+        matches!(self.errno(), Errno::NOSPC | Errno::DQUOT)
+    }
+}
+
+/// How often which call was made to fail in which way.
+#[derive(Default)]
+pub(super) struct Injected(BTreeMap<(String, String), usize>);
+
+impl Injected {
+    pub(super) fn count(&mut self, fault: Fault, failed: &str) {
+        let fault = match fault {
+            Fault::Once(errno) => format!("{} once", name(errno)),
+            Fault::FullFrom(errno) => format!("{} from then on", name(errno)),
+            Fault::GoneFrom(errno) => format!("{} at everything from then on", name(errno)),
+            Fault::Short(errno) => format!("half, then {}", name(errno)),
+        };
+        *self.0.entry((fault, failed.to_owned())).or_default() += 1;
+    }
+
+    pub(super) fn all(&self) -> usize {
+        self.0.values().sum()
+    }
+
+    /// One line a fault.
+    pub(super) fn print(&self, what: &str) {
+        println!("{what}: {} faults injected", self.all());
+        let faults: BTreeSet<_> = self.0.keys().map(|(fault, _)| fault).collect();
+        for fault in faults {
+            let calls = self.0.iter().filter(|((of, _), _)| of == fault);
+            let calls: Vec<_> = calls.map(|((_, call), count)| format!("{call} {count}")).collect();
+            println!("    {fault}: {}", calls.join(", "));
+        }
+    }
+}
+
+fn name(errno: Errno) -> String {
+    let known = [(Errno::IO, "EIO"), (Errno::NOSPC, "ENOSPC"), (Errno::DQUOT, "EDQUOT")];
+    let known = known.iter().find(|(of, _)| *of == errno);
+    known.map_or_else(|| errno.to_string(), |(_, name)| (*name).to_owned())
 }
 
 /// Counts calls, and lets one fail.
@@ -42,6 +99,9 @@ impl FailAt {
 impl Faults for FailAt {
     fn before(&self, call: Call<'_>) -> Result<usize, Errno> {
         let mut state = self.state.lock().unwrap();
+        if matches!(self.fault, Fault::Short(_)) && !matches!(call, Call::Write { .. }) {
+            return Ok(usize::MAX);
+        }
         let is_due = state.left == 0;
         state.left = state.left.saturating_sub(1);
         if !is_due {
@@ -52,12 +112,16 @@ impl Faults for FailAt {
                 state.failed = Some(kind(call));
                 Err(errno)
             }
+            Fault::GoneFrom(errno) => {
+                state.failed.get_or_insert_with(|| kind(call));
+                Err(errno)
+            }
             Fault::FullFrom(errno) if takes_space(call) => {
                 state.failed.get_or_insert_with(|| kind(call));
                 Err(errno)
             }
             Fault::Short(errno) if state.failed.is_none() => {
-                state.failed = Some(format!("short {}", kind(call)));
+                state.failed = Some(kind(call));
                 match call {
                     // The next one is due as well.
                     Call::Write { bytes, .. } if bytes.len() > 1 => {

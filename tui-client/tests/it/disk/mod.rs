@@ -5,6 +5,7 @@
 
 mod each_call;
 mod faults;
+mod own_files;
 mod power;
 mod recorder;
 mod scenario;

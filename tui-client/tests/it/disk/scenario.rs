@@ -6,10 +6,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sampan_client::failure::{Side, Situation};
+use sampan_client::failure::{Failure, Side, Situation};
 use sampan_client::local::{Disk, Faults};
 use sampan_client::message::Message;
 use sampan_client::remote::Remote;
+use sampan_client::state::{Journal, State};
 use sampan_client::transfer::{
     Batch, BatchId, Command, Engine, Event, OnConflict, Options, Route, Settings, Started, Summary,
 };
@@ -29,6 +30,8 @@ pub(super) enum Scenario {
     Overwrite,
     /// Small files and a big one to the server.
     Upload,
+    /// Small files only.
+    SmallUpload,
 }
 
 /// A server, a link to it, and what lies on both sides.
@@ -123,6 +126,7 @@ impl Bench {
                     fs::write(round.local.join(name), OLD).unwrap();
                 }
             }
+            Scenario::SmallUpload => write_tree(&round.local.join("tree")),
             Scenario::Upload => {
                 write_tree(&round.local.join("tree"));
                 fs::write(round.local.join("tree/big"), noise(101, BIG)).unwrap();
@@ -147,23 +151,59 @@ impl Bench {
         &self,
         round: &Round,
         disk: Disk,
-        mut tell: impl FnMut(&Event),
+        tell: impl FnMut(&Event),
     ) -> Summary {
-        let (route, options) = Self::order(round);
         let journal = self.rig.journal(&round.journal);
+        self.carry_and_tell(round, disk, journal, tell).await.0
+    }
+
+    /// The same, with a journal that was opened before and is given back.
+    pub(super) async fn carry(
+        &self,
+        round: &Round,
+        disk: Disk,
+        journal: Journal,
+    ) -> (Summary, Journal) {
+        self.carry_and_tell(round, disk, journal, |_| {}).await
+    }
+
+    pub(super) async fn carry_and_tell(
+        &self,
+        round: &Round,
+        disk: Disk,
+        journal: Journal,
+        mut tell: impl FnMut(&Event),
+    ) -> (Summary, Journal) {
+        let (route, options) = Self::order(round);
         let settings = Settings::default();
         let started = Engine::start_on(disk, self.remote.clone(), journal, settings);
-        let Started { engine, mut events, .. } = started;
-        engine.send(Command::Submit(BatchId(1), Batch { route, options })).await.unwrap();
+        let Started { engine, mut events, resumed } = started;
+        // What is ordered now has the next number.
+        let id = BatchId(1 + resumed.iter().map(|(id, _)| id.0).max().unwrap_or(0));
+        engine.send(Command::Submit(id, Batch { route, options })).await.unwrap();
         let summary = loop {
             let event = tokio::time::timeout(std::time::Duration::from_mins(1), events.recv());
             match event.await.expect("the engine tells something").expect("the engine lives") {
-                Event::Summary { summary, .. } => break summary,
+                Event::Summary { batch, summary } if batch == id => break summary,
                 event => tell(&event),
             }
         };
-        engine.stop().await.unwrap();
-        summary
+        (summary, engine.stop().await.unwrap())
+    }
+
+    /// The journal of a round on a disk that may fail.
+    pub(super) fn journal_on(
+        &self,
+        round: &Round,
+        is_queue: bool,
+        disk: Disk,
+    ) -> Result<Journal, Failure> {
+        let state = State::under(&self.rig.state_home()).on(disk);
+        if is_queue {
+            self.rig.queue_journal_in(&state)
+        } else {
+            self.rig.journal_in(&state, &round.journal)
+        }
     }
 
     fn order(round: &Round) -> (Route, Options) {
@@ -182,7 +222,7 @@ impl Bench {
                 }
                 (route, Options { on_conflict: OnConflict::Overwrite, ..options })
             }
-            Scenario::Upload => {
+            Scenario::Upload | Scenario::SmallUpload => {
                 (up(&local.join("tree"), true, &Self::sent_to(round), true), options)
             }
         }
@@ -208,7 +248,7 @@ impl Bench {
             Scenario::Overwrite => {
                 (round.local.clone(), only(&[("small", "small"), ("big", "big")]))
             }
-            Scenario::Upload => {
+            Scenario::Upload | Scenario::SmallUpload => {
                 (home.join(Self::sent_to(round)), tree_of(&round.local.join("tree")))
             }
         }
@@ -264,7 +304,7 @@ impl Bench {
 
     pub(super) fn forget(&self, round: &Round) {
         fs::remove_dir_all(&round.local).unwrap();
-        if round.scenario == Scenario::Upload {
+        if matches!(round.scenario, Scenario::Upload | Scenario::SmallUpload) {
             fs::remove_dir_all(self.rig.home().join(Self::sent_to(round))).unwrap();
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sampan_client::address::{Account, Server};
+use sampan_client::failure::Failure;
 use sampan_client::local::Disk;
 use sampan_client::remote::{Endpoint, Patience, Remote, RetryFor, Secret};
 use sampan_client::state::{Journal, JournalKey, JournalScope, State};
@@ -136,23 +137,37 @@ impl Rig {
         self.remote_at(self.port).await
     }
 
+    /// Where the program keeps its own files.
+    pub(crate) fn state_home(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    fn account(&self) -> Account {
+        let server = Server { host: "127.0.0.1".to_owned(), port: self.port };
+        Account { user: USER.to_owned(), server }
+    }
+
     /// The journal of one command, kept like the program keeps it.
     pub(crate) fn journal(&self, name: &str) -> Journal {
-        let state = State::under(&self.folder.path().join("state"));
-        let server = Server { host: "127.0.0.1".to_owned(), port: self.port };
-        let account = Account { user: USER.to_owned(), server };
+        self.journal_in(&State::under(&self.state_home()), name).unwrap()
+    }
+
+    /// The same, among the program's files elsewhere.
+    pub(crate) fn journal_in(&self, state: &State, name: &str) -> Result<Journal, Failure> {
         let operands = vec![name.as_bytes().to_vec()];
         let scope = JournalScope::Command { verb: "put", operands };
         let seed = *blake3::hash(name.as_bytes()).as_bytes();
-        Journal::open(&state, &JournalKey::new(&account, &scope), seed, 1).unwrap()
+        Journal::open(state, &JournalKey::new(&self.account(), &scope), seed, 1)
     }
 
     /// The journal of the screen's queue.
     pub(crate) fn queue_journal(&self) -> Journal {
-        let state = State::under(&self.folder.path().join("state"));
-        let server = Server { host: "127.0.0.1".to_owned(), port: self.port };
-        let account = Account { user: USER.to_owned(), server };
-        Journal::open(&state, &JournalKey::new(&account, &JournalScope::Queue), [4; 32], 1).unwrap()
+        self.queue_journal_in(&State::under(&self.state_home())).unwrap()
+    }
+
+    /// The same, among the program's files elsewhere.
+    pub(crate) fn queue_journal_in(&self, state: &State) -> Result<Journal, Failure> {
+        Journal::open(state, &JournalKey::new(&self.account(), &JournalScope::Queue), [4; 32], 1)
     }
 
     /// A fresh local folder.
