@@ -42,7 +42,7 @@ pub(super) enum CliError {
     Refused(#[from] AdminRefusal),
     #[error(transparent)]
     Password(#[from] PasswordRefused),
-    #[error("the passwords differ")]
+    #[error("the passwords differ; nothing was changed, try again")]
     PasswordsDiffer,
     #[error("a password is needed and there is no terminal to ask on: use --password-stdin")]
     NoTerminal,
@@ -52,7 +52,7 @@ pub(super) enum CliError {
     PasswordUnreadable(io::Error),
     #[error("interrupted")]
     Interrupted,
-    #[error("the running server answered something else")]
+    #[error("the running server answered something else: restart it, it may be of another version")]
     OtherAnswer,
     #[error("cannot write the output: {0}")]
     Output(io::Error),

@@ -14,7 +14,7 @@ use super::exit::CliError;
 use super::signals::Interrupt;
 use crate::account::{AccountName, verifier_of};
 
-/// Longest line that is read: passwords of any reason fit.
+/// Longest line that is read, its end included: passwords of any reason fit.
 const MAX_BYTES: u64 = 4096;
 
 /// What is to be stored of a new password of `name`.
@@ -55,7 +55,12 @@ async fn off_thread<T: Send + 'static>(
 
 fn read_line(input: impl BufRead) -> io::Result<Zeroizing<String>> {
     let mut line = Zeroizing::new(String::new());
-    input.take(MAX_BYTES).read_line(&mut line)?;
+    // One more than there may be: a longer one is told, and not cut to another password.
+    let taken = input.take(MAX_BYTES + 1).read_line(&mut line)?;
+    if taken as u64 > MAX_BYTES {
+        let why = format!("a password has at most {MAX_BYTES} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
     let length = line.trim_end_matches(['\r', '\n']).len();
     line.truncate(length);
     Ok(line)

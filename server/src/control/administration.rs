@@ -223,7 +223,8 @@ impl Administration {
 
     async fn find(&self, name: &str) -> Result<Account, Failed> {
         self.accounts.find(name).await?.ok_or_else(|| {
-            let message = format!("there is no account `{}`", name.escape_debug());
+            let name = name.escape_debug();
+            let message = format!("there is no account `{name}`; `sampand user list` lists them");
             Failed::Refused(AdminRefusal { kind: RefusalKind::NotFound, message })
         })
     }
@@ -252,7 +253,7 @@ fn rows_of(oddities: Oddities) -> UnusualRows {
 fn about(name: &AccountName, error: StoreError) -> Failed {
     let message = match &error {
         StoreError::Refused { situation: Situation::AccountExists, .. } => {
-            format!("there is an account `{name}` already")
+            format!("there is an account `{name}` already; choose another name")
         }
         StoreError::Refused { situation: Situation::HomeExists, .. } => {
             format!("homes/{name} lies there already: use --take-home to give it to the account")

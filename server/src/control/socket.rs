@@ -40,10 +40,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// The connection failed.
-    #[error("the running server did not answer: {0}")]
+    #[error("the running server did not answer: {0}; see its log, or stop it and try again")]
     Io(#[from] io::Error),
     /// The answer is none.
-    #[error("the running server answered something else: is it of another version?")]
+    #[error("the running server answered something else: restart it, it may be of another version")]
     NotUnderstood(#[source] rmp_serde::decode::Error),
 }
 

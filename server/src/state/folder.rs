@@ -58,7 +58,9 @@ impl DataFolder {
         let fd = unix::open(path, flags, Mode::empty()).map_err(|error| match error {
             Errno::NOENT => StateError::Missing { path: path.to_owned() },
             Errno::NOTDIR => StateError::NotAFolder { path: path.to_owned() },
-            error => StateError::io("open the folder", path)(error.into()),
+            // A data folder lets nobody else in, so this is how somebody else's looks.
+            error => not_owner(path)
+                .unwrap_or_else(|| StateError::io("open the folder", path)(error.into())),
         })?;
         let folder = Self { path: path.to_owned(), fd };
         folder.check_owner_and_mode()?;
@@ -248,6 +250,14 @@ impl DataFolder {
     ) -> impl FnOnce(io::Error) -> StateError + use<> {
         StateError::io(doing, &self.path.join(name))
     }
+}
+
+/// The refusal of a folder that another user owns, if that is what it is.
+fn not_owner(path: &Path) -> Option<StateError> {
+    let stat = unix::stat(path).ok()?;
+    let user = rustix::process::geteuid().as_raw();
+    let (path, owner) = (path.to_owned(), stat.st_uid);
+    (owner != user).then_some(StateError::NotOwner { path, owner, user })
 }
 
 impl AsFd for DataFolder {

@@ -104,7 +104,10 @@ pub enum StateError {
         known: &'static str,
     },
     /// Another process has it.
-    #[error("{} is in use by another sampand{}", .path.display(), pid_suffix(*.pid))]
+    #[error(
+        "{} is in use by another sampand{}: stop that one, or name another folder with --data",
+        .path.display(), pid_suffix(*.pid)
+    )]
     Locked {
         /// The folder.
         path: PathBuf,

@@ -29,7 +29,7 @@ async fn refusals_say_what_and_whom() {
     server.add("anna").await;
     let (kind, message) = refusal(&server, add("anna")).await;
     assert_eq!(kind, RefusalKind::Exists);
-    assert_eq!(message, "there is an account `anna` already");
+    assert_eq!(message, "there is an account `anna` already; choose another name");
     let (kind, message) = refusal(&server, add("../x")).await;
     assert_eq!(kind, RefusalKind::Wrong);
     assert!(message.starts_with("`../x` cannot be"), "{message}");
@@ -50,7 +50,8 @@ async fn refusals_say_what_and_whom() {
     for request in requests {
         let (kind, message) = refusal(&server, request).await;
         assert_eq!(kind, RefusalKind::NotFound);
-        assert_eq!(message, "there is no account `no\\u{1b}body`");
+        let expected = "there is no account `no\\u{1b}body`; `sampand user list` lists them";
+        assert_eq!(message, expected);
     }
     server.finish().await;
 }

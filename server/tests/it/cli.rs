@@ -47,7 +47,7 @@ pub(crate) fn without_moment(text: &str) -> String {
 fn first_hour(data: &Data) {
     let added = "anna added, quota none, max files none\n";
     assert_eq!(data.run_with(&ADD, "secret\n"), ran(0, added, ""));
-    let exists = "sampand: there is an account `anna` already\n";
+    let exists = "sampand: there is an account `anna` already; choose another name\n";
     assert_eq!(data.run_with(&ADD, "secret\n"), ran(1, "", exists));
     assert_eq!(mode(&data.path()), 0o700);
     assert!(data.path().join("homes/anna").is_dir());
@@ -104,7 +104,7 @@ fn first_hour(data: &Data) {
     assert_eq!(data.run(&["user", "remove", "anna", "--purge"]), removed);
     assert!(!data.path().join("homes/anna").exists());
     for command in [["user", "disable", "bert"], ["quota", "show", "bert"]] {
-        let missing = "sampand: there is no account `bert`\n";
+        let missing = "sampand: there is no account `bert`; `sampand user list` lists them\n";
         assert_eq!(data.run(&command), ran(7, "", missing));
     }
 }
@@ -184,7 +184,8 @@ fn a_second_server_names_the_first() {
     let second = data.run(&["serve", "--listen", "127.0.0.1:0"]);
     let data_path = data.path();
     let expected = format!(
-        "sampand: {} is in use by another sampand (pid {})\n",
+        "sampand: {} is in use by another sampand (pid {}): stop that one, or name another folder \
+         with --data\n",
         data_path.display(),
         server.pid()
     );
@@ -392,7 +393,8 @@ fn the_configuration_is_read_and_its_errors_name_the_line() {
     std::fs::remove_file(&file).unwrap();
     let missing = with_file(&["user", "list"], "");
     assert_eq!(missing.code, 7);
-    assert!(missing.err.contains(&shown), "{missing:?}");
+    let said = format!("cannot read the configuration {shown}: ");
+    assert!(missing.err.contains(&said), "{missing:?}");
 }
 
 #[test]

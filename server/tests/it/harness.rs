@@ -41,11 +41,16 @@ impl TestServer {
 
     /// With other bounds.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Bounds)) -> Self {
+        Self::start_set(|settings| change(&mut settings.bounds)).await
+    }
+
+    /// With other settings.
+    pub(crate) async fn start_set(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings { disk_floor: 0, ..Settings::default() };
         settings.data = folder.path().join("data");
         settings.listen = Listen::At(vec!["127.0.0.1:0".parse().unwrap()]);
-        change(&mut settings.bounds);
+        change(&mut settings);
         let mut server = Self { settings, folder, data: None, server: None, is_finished: false };
         server.begin().await;
         server

@@ -55,6 +55,27 @@ async fn plaintext_is_no_way_in() {
     server.finish().await;
 }
 
+/// A client of TLS 1.2, whose hello is all in order, is sent away with the alert that says why.
+#[tokio::test]
+async fn a_client_of_an_older_tls_is_sent_away() {
+    // Version 1.2, random, no session, ECDHE-RSA-AES128-GCM-SHA256, no compression; X25519 and
+    // RSA-PSS-SHA256.
+    let mut body = vec![0x03, 0x03];
+    body.put_bytes(7, 32);
+    body.put_slice(b"\x00\x00\x02\xc0\x2f\x01\x00\x00\x10");
+    body.put_slice(b"\x00\x0a\x00\x04\x00\x02\x00\x1d\x00\x0d\x00\x04\x00\x02\x08\x04");
+    let length = u8::try_from(body.len()).unwrap();
+    let hello = [&[0x16, 3, 1, 0, length + 4, 1, 0, 0, length][..], &body].concat();
+    let server = TestServer::start().await;
+    let mut tcp = TcpStream::connect(server.address()).await.unwrap();
+    tcp.write_all(&hello).await.unwrap();
+    let answer = until_closed(&mut tcp).await;
+    let protocol_version = [2, 70];
+    assert_eq!((answer[0], &answer[5..]), (0x15, &protocol_version[..]), "{answer:?}");
+    still_serves(&server).await;
+    server.finish().await;
+}
+
 /// HARDENING S9: greeting and then stalling, at any step, ends at the deadline.
 #[tokio::test]
 async fn s9_a_silent_stranger_is_gone_at_the_deadline() {
@@ -192,6 +213,13 @@ async fn garbage_after_login_ends_the_session_with_a_word() {
     assert_eq!(after_login(&server, b"").await, broken);
     assert_eq!(after_login(&server, b"\xc1garbage").await, broken);
     assert_eq!(after_login(&server, &[0x91; 100]).await, broken);
+    // A field that stands twice, an extension type, and a byte behind the map.
+    assert_eq!(after_login(&server, b"\x83\xa2id\x05\xa2id\x05\xa2op\x10").await, broken);
+    assert_eq!(after_login(&server, b"\x83\xa2id\x05\xa2op\x10\xa4args\xd4\x01\0").await, broken);
+    assert_eq!(after_login(&server, b"\x82\xa2id\x05\xa2op\x03\xc0").await, broken);
+    // A field that must be there, and a number that is none of its range.
+    assert_eq!(after_login(&server, b"\x81\xa2id\x05").await, broken);
+    assert_eq!(after_login(&server, b"\x82\xa2id\x05\xa2op\xce\0\x01\0\0").await, broken);
 
     let told = (Some(ErrorCode::MALFORMED), GoodbyeReason::ProtocolError);
     let header = |op, flags| encode_header(RequestId(5), op, flags, &Empty {});

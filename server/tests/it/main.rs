@@ -21,3 +21,4 @@ mod served;
 mod session;
 mod settings;
 mod signals;
+mod wire;

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use sampan_protocol::{EntryKind, Mode, RemotePath, Timestamp};
 
 use super::Local;
 use crate::store::conformance::{
     Fixture, bytes, limited, member, new_account, path, root_of, situation, user,
 };
-use crate::store::local::{Durability, LocalOptions, LocalStore, OpenError};
+use crate::store::local::{Call, Durability, Faults, LocalOptions, LocalStore, OpenError};
 use crate::store::{Accounts, QuotaLimits, Rename, Situation, Store, StoreError, Target};
 
 fn home(local: &Local) -> PathBuf {
@@ -394,6 +395,34 @@ async fn a_home_and_staging_on_two_file_systems_are_refused() {
     let absent = LocalStore::open(data.path().join("nowhere"), LocalOptions::default()).await;
     let error = absent.map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("nowhere"), "{error}");
+}
+
+/// A file system that gives each of the answers by which the kernel says that it cannot exchange.
+struct NoExchange(Errno);
+
+impl Faults for NoExchange {
+    fn before(&self, call: Call) -> std::io::Result<()> {
+        if call == Call::Rename { Err(self.0.into()) } else { Ok(()) }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_system_without_exchange_is_refused() {
+    for errno in [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP] {
+        let data = tempfile::tempdir().unwrap();
+        let faults: Arc<dyn Faults> = Arc::new(NoExchange(errno));
+        let options = LocalOptions { faults: Some(faults), ..LocalOptions::default() };
+        let opened = LocalStore::open(data.path().to_owned(), options).await;
+        let error = opened.map(drop).unwrap_err();
+        let said = format!(
+            "the file system of `{}` cannot exchange two files in one step",
+            data.path().display()
+        );
+        assert!(error.to_string().starts_with(&said), "{error}");
+        assert!(error.to_string().contains("use ext4, XFS, Btrfs or ZFS 2.2"), "{error}");
+        let left = fs::read_dir(data.path().join("staging")).unwrap().count();
+        assert_eq!(left, 0, "no probe is left");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
