@@ -134,24 +134,30 @@ impl<'a> Login<'a> {
         let Identity::Unknown(seen) = identity else { return Ok(identity) };
         if !self.options.accept_new {
             let Some(terminal) = &self.terminal else { return Err(self.unknown(seen).into()) };
-            if !self.confirmed(terminal, seen).await? {
-                return Err(Failure::new(Situation::Declined, server).into());
-            }
+            self.confirm(terminal, seen).await?;
         }
         self.state.known_servers().set(server, &seen.to_string())?;
         Ok(Identity::accepted(seen))
     }
 
     /// Yes, no, or the fingerprint itself, as it was handed over by another way.
-    async fn confirmed(&self, terminal: &Terminal, seen: Fingerprint) -> Result<bool, Stop> {
-        let mut question = text::unknown_server(&self.account.server, &seen.to_string());
+    async fn confirm(&self, terminal: &Terminal, seen: Fingerprint) -> Result<(), Stop> {
+        let server = &self.account.server;
+        let mut question = text::unknown_server(server, &seen.to_string());
         loop {
             let answer = terminal.ask(&question).await.map_err(|error| no_terminal(&error))?;
             match answer.as_deref() {
-                None | Some("n" | "N" | "no") => return Ok(false),
-                Some("y" | "Y" | "yes") => return Ok(true),
+                None | Some("n" | "N" | "no") => {
+                    return Err(Failure::new(Situation::Declined, server).into());
+                }
+                Some("y" | "Y" | "yes") => return Ok(()),
                 Some(typed) => match typed.parse::<Fingerprint>() {
-                    Ok(fingerprint) => return Ok(fingerprint == seen),
+                    Ok(given) if given == seen => return Ok(()),
+                    Ok(given) => {
+                        let (given, seen) = (given.to_string(), seen.to_string());
+                        let situation = Situation::FingerprintDiffers { given, seen };
+                        return Err(Failure::new(situation, server).into());
+                    }
                     Err(_) => question = text::yes_or_no(),
                 },
             }

@@ -35,7 +35,8 @@ pub(super) async fn run(uploads: Uploads) -> Result<Code, Stop> {
         for upload in ids {
             if !there.iter().any(|unfinished| unfinished.upload == upload) {
                 let situation = Situation::NotFound(Side::Remote);
-                report.failure(&Failure::new(situation, text::upload(upload)));
+                let failure = Failure::new(situation, text::upload(upload));
+                report.failure_but(&failure, Some(text::the_place_lists_uploads()));
                 continue;
             }
             let aborted = remote.change(|change| AbortUpload { change, upload }).await;

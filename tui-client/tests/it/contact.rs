@@ -149,9 +149,11 @@ fn above_the_home_ends_with_7_and_nothing_is_sent() {
         &["mv", &place, &server.place()],
         &["mv", &server.place(), &place],
     ] {
-        program.run(arguments).failed(7, &["docs/../..", "home"]);
+        program.run(arguments).failed(7, &["docs/../..", "this leads above the home"]);
     }
-    program.run(["rm", "-rf", &server.place()]).failed(7, &["home"]);
+    let itself = "this is the home itself, which is neither moved nor removed; name what is in it";
+    program.run(["rm", "-rf", &server.place()]).failed(7, &[itself]);
+    program.run(["mv", &server.place(), &format!("{}x", server.place())]).failed(7, &[itself]);
     assert_eq!(server.accepted(), 0);
 }
 
@@ -164,7 +166,9 @@ fn no_server_ends_with_3() {
     program
         .run(["ls", &format!("sampan://ada@127.0.0.1:{port}/")])
         .failed(3, &[&format!("127.0.0.1:{port}"), "nobody listens", "sampand serve"]);
-    program.run(["ls", "ada@no-such-host.invalid:"]).failed(3, &["no-such-host.invalid", "host"]);
+    program
+        .run(["ls", "ada@no-such-host.invalid:"])
+        .failed(3, &["no-such-host.invalid", "no such host; check the spelling of the host"]);
 }
 
 #[test]
@@ -176,6 +180,28 @@ fn what_is_no_sampan_server_ends_with_3() {
             .run(["ls", "-P", &port.to_string(), "ada@127.0.0.1:"])
             .failed(3, &["not a Sampan server", "port"]);
     }
+}
+
+/// A server that answers a hello with TLS 1.2, as one does that knows no newer one; and one that
+/// says by TLS's own alert that it knows no `sampan/1`.
+#[test]
+fn a_server_of_an_older_tls_or_another_protocol_ends_with_3() {
+    // ServerHello: version 1.2, random, no session, ECDHE-RSA-AES128-GCM-SHA256, no compression.
+    const TLS_1_2: &[u8] = b"\x16\x03\x03\x00\x2a\x02\x00\x00\x26\x03\x03\
+        01234567890123456789012345678901\x00\xc0\x2f\x00";
+    const NO_APPLICATION_PROTOCOL: &[u8] = b"\x15\x03\x03\x00\x02\x02\x78";
+    let program = Program::new();
+    for answer in [TLS_1_2, NO_APPLICATION_PROTOCOL] {
+        let port = greeter(answer);
+        program
+            .run(["ls", "-P", &port.to_string(), "ada@127.0.0.1:"])
+            .failed(3, &["it is not a Sampan server", "check the port"]);
+    }
+    // Another alert: the server is one, and cannot go on.
+    let port = greeter(b"\x15\x03\x03\x00\x02\x02\x50");
+    program
+        .run(["ls", "-P", &port.to_string(), "ada@127.0.0.1:"])
+        .failed(3, &["no secure channel could be made: ", "check host and port"]);
 }
 
 #[test]
@@ -222,7 +248,7 @@ fn a_changed_server_ends_with_5_and_the_way_out_is_named() {
     let ended = program.run(["forget", &host]);
     assert!(ended.succeeded().contains(&host));
     assert_eq!(std::fs::read_to_string(&pins).unwrap(), "# mine\n");
-    program.run(["forget", &host]).failed(7, &[&host]);
+    program.run(["forget", &host]).failed(7, &[&host, "no such server in "]);
     program.run(["ls", &server.place()]).failed(5, &["not known"]);
 }
 
@@ -271,6 +297,6 @@ fn a_password_that_nobody_can_be_asked_for_ends_with_4_before_connecting() {
     assert_eq!(server.accepted(), 0);
     program
         .run(["ls", "--password-file", "/nowhere/password", &server.place()])
-        .failed(7, &["/nowhere/password"]);
+        .failed(7, &["/nowhere/password: no such file or folder; check its spelling"]);
     assert_eq!(server.accepted(), 0);
 }

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -252,8 +252,19 @@ fn write(path: &Path, content: &[u8], seconds: u64) {
     file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
 }
 
-/// Starts a put, and waits until at least `bytes` of it are across.
-fn started(ada: &User<'_>, here: &Path, words: &[&str], bytes: u64) -> std::process::Child {
+/// Starts a put, and waits until at least `bytes` of it are across. Its events are read by nobody
+/// any more, and it goes on.
+pub(crate) fn started(ada: &User<'_>, here: &Path, words: &[&str], bytes: u64) -> Child {
+    watched(ada, here, words, bytes).0
+}
+
+/// The same, with its further events.
+pub(crate) fn watched(
+    ada: &User<'_>,
+    here: &Path,
+    words: &[&str],
+    bytes: u64,
+) -> (Child, BufReader<ChildStdout>) {
     let mut command = ada.program.command(["put", "--json"].iter().chain(words));
     command.current_dir(here).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -266,8 +277,7 @@ fn started(ada: &User<'_>, here: &Path, words: &[&str], bytes: u64) -> std::proc
             break;
         }
     }
-    // Its events are read by nobody any more, and it goes on.
-    child
+    (child, out)
 }
 
 #[test]

@@ -65,5 +65,5 @@ fn without_a_terminal_the_screen_says_so_with_2() {
     let program = Program::new();
     program.run::<&str>([]).failed(2, &["terminal", "--help"]);
     program.run(["no-such-command"]).failed(2, &["no-such-command", "no command"]);
-    program.run(["./no-such-folder"]).failed(7, &["no-such-folder"]);
+    program.run(["./no-such-folder"]).failed(7, &["no-such-folder", "no such file or folder"]);
 }

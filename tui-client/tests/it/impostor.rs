@@ -277,6 +277,27 @@ where
     ended
 }
 
+/// What a server says of itself is shown, escaped, with what to do.
+#[test]
+fn what_a_server_could_not_do_is_passed_on_with_its_words() {
+    let refused = |code, message| {
+        let ended = lists(move |mut peer, list| async move {
+            let refusal = Refusal::new(code, message);
+            peer.send(list.id, List::OP, Flags::REFUSAL, &refusal, &[]).await;
+            let goodbye: Received<Goodbye> = peer.expect(Op::GOODBYE).await;
+            assert_eq!(goodbye.args.reason, GoodbyeReason::Done);
+        });
+        assert!(ended.err.contains("sampan://ada@127.0.0.1"), "{}", ended.err);
+        ended
+    };
+    let failed = "the server's disk failed: dead \\x1b sector; ask the administrator to check it";
+    refused(ErrorCode::DISK_FAILED, "dead \x1b sector").failed(1, &[failed]);
+    let refused_so = "the server refused (code 4711): odd; ask the administrator: the server's log";
+    refused(ErrorCode(4711), "odd").failed(1, &[refused_so]);
+    let silent = "the server refused with code 4711; ask the administrator: the server's log";
+    refused(ErrorCode(4711), "").failed(1, &[silent]);
+}
+
 /// A server that is told need not wait for silence to know that a session is over.
 #[test]
 fn a_program_that_is_done_says_goodbye() {

@@ -6,12 +6,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use sampan_server::config::Settings;
 use sampan_server::store::QuotaLimits;
 use tempfile::TempDir;
 
 use crate::commands::rerun_unprivileged;
+use crate::contract::{started, watched};
 use crate::program::{Ended, Program};
 use crate::server::{PASSWORD, TestServer, User};
 
@@ -183,4 +185,136 @@ fn a_damaged_pin_names_its_line() {
     program
         .run(["ls", "sampan://ada@127.0.0.1:7/"])
         .failed(1, &[&stored, "line 2 is not `HOST:PORT SHA256:"]);
+}
+
+#[test]
+fn what_is_wrong_in_a_command_is_said_before_anything_is_tried() {
+    let program = Program::new();
+    let place = "ada@localhost:a";
+    let no_place = "`localhost` is no place on a server; write USER@HOST:PATH or sampan://";
+    let saved = "`saved:a` names no user; NAME:PATH is reserved for saved servers";
+    let host = "names no host after the @; an IPv6 address stands in brackets: USER@[::1]:PATH";
+    let size = "`fast` is no size; write digits and a unit, such as 500M, 2GiB or none";
+    let rate = "`999999999T` is more bytes than a file system can hold";
+    let fingerprint = "a fingerprint is `SHA256:` and 43 characters of base64";
+    let connections = "invalid value '0' for '--connections <N>'";
+    let still = "at no bytes a second nothing would ever arrive";
+    let timeout = "no time at all is too short for any server";
+    let cases: [(&[&str], &str); 22] = [
+        (&["put", "--connections", "0", ".", place], connections),
+        (&["put", "--limit", "0", ".", place], still),
+        (&["ls", "--timeout", "0", place], timeout),
+        (&["ls", "--retry-for", "soon", place], "`soon` is no time; write seconds, or such as"),
+        (&["-P", "7300"], "these options are about a server: name its place too"),
+        (&["mv", place], "the last operand is where to, and nothing stands before it"),
+        (&["put", place], "the last operand is where to, and nothing stands before it"),
+        (&["ls", "localhost"], no_place),
+        (&["ls", "saved:a"], saved),
+        (&["ls", "@localhost:a"], "`@localhost:a` names no user before the @"),
+        (&["ls", "ada@:a"], host),
+        (&["ls", "sampan://ada@::1/a"], host),
+        (&["ls", "sampan://ada@localhost:70000/a"], "`70000` is no port; ports are 1 to 65535"),
+        (&["ls", "-P", "1", "sampan://ada@localhost:2/a"], "the place says port 2 and -P says 1"),
+        (&["ls", place, "bob@localhost:a"], "must be one account's; here are ada@localhost and"),
+        (&["mv", place, "ada@otherhost:a"], "must be one account's; here are ada@localhost and"),
+        (&["put", "", place], "`` is no local file or folder"),
+        (&["ls", "--frobnicate", place], "unexpected argument '--frobnicate' found"),
+        (&["get", "--links", "follow", place], "unexpected argument '--links' found"),
+        (&["put", "--limit", "fast", ".", place], size),
+        (&["put", "--limit", "999999999T", ".", place], rate),
+        (&["ls", "--fingerprint", "SHA256:x", place], fingerprint),
+    ];
+    for (words, said) in cases {
+        let ended = program.run(words);
+        ended.code_is(2);
+        assert!(ended.err.contains(said), "{words:?}: {}", ended.err);
+    }
+    // `/` has no name of its own to go under.
+    let ended = program.run(["put", "/", place]);
+    ended.failed(2, &["`/` has no name to carry it under; write `", "for what is in it"]);
+}
+
+#[test]
+fn a_password_file_that_is_no_text_is_named() {
+    let program = Program::new();
+    let file = program.home().join("password");
+    fs::write(&file, b"\xff\n").unwrap();
+    let shown = file.display().to_string();
+    program
+        .run(["ls", "--password-file", &shown, "ada@localhost:"])
+        .failed(2, &[&format!("the password in {shown} is no text in UTF-8")]);
+}
+
+#[test]
+fn links_that_must_not_be_and_links_that_lead_back_end_with_1() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    let here = TempDir::new().unwrap();
+    fs::create_dir_all(here.path().join("tree/inner")).unwrap();
+    fs::write(here.path().join("tree/file"), b"x").unwrap();
+    std::os::unix::fs::symlink("..", here.path().join("tree/inner/back")).unwrap();
+    put(&ada, here.path(), &["--links", "follow", "tree", &ada.place("")]).failed(
+        1,
+        &["tree/inner/back: the link leads back to a folder that holds it", "with --links skip"],
+    );
+    put(&ada, here.path(), &["--links", "fail", "tree", &ada.place("")]).failed(
+        1,
+        &["tree/inner/back: a symbolic link stands in the way", "name what it leads to"],
+    );
+    assert_eq!(fs::read(ada.home().join("tree/file")).unwrap(), b"x", "the rest went on");
+}
+
+/// An unfinished upload takes the one place there is.
+#[test]
+fn too_many_unfinished_uploads_end_with_6_and_name_the_command() {
+    let settings = Settings { disk_floor: 0, max_uploads: 1, ..Settings::default() };
+    let server = TestServer::start_in(TempDir::new().unwrap(), &settings);
+    let ada = server.user("ada");
+    let here = TempDir::new().unwrap();
+    for name in ["big", "other"] {
+        fs::write(here.path().join(name), vec![3; 24 << 20]).unwrap();
+    }
+    let mut child =
+        started(&ada, here.path(), &["--limit", "4MiB", "big", &ada.place("")], 3 << 20);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    put(&ada, here.path(), &["other", &ada.place("")])
+        .failed(6, &["the account has too many unfinished uploads", "`sampan uploads sampan://"]);
+    put(&ada, here.path(), &["big", &ada.place("")]).succeeded();
+    put(&ada, here.path(), &["other", &ada.place("")]).succeeded();
+}
+
+/// The same command from a copy of the program's folder, as after a restored backup: it has the
+/// upload's key and takes it over; the first one does not take it back.
+#[test]
+fn a_transfer_that_is_taken_over_ends_with_1() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    let here = TempDir::new().unwrap();
+    let content: Vec<u8> = (0..24_u32 << 20).map(|n| n.to_le_bytes()[2]).collect();
+    fs::write(here.path().join("big"), &content).unwrap();
+    let words = ["--limit", "4MiB", "big", &ada.place("")];
+    let (mut child, events) = watched(&ada, here.path(), &words, 3 << 20);
+    let copy = TempDir::new().unwrap();
+    let mut cp = Command::new("cp");
+    cp.arg("-a").arg(ada.program.home().join(".")).arg(copy.path());
+    assert!(cp.status().unwrap().success());
+    let mut second = ada.program.command(["put", "--quiet", "big", &ada.place("")]);
+    second.env("SAMPAN_HOME", copy.path()).current_dir(here.path());
+    let second = Ended::of(second.output().unwrap());
+    second.succeeded();
+    let said = std::io::read_to_string(events).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{said}");
+    let said = said.lines().find(|line| line.contains("\"fail\"")).expect("it failed");
+    assert!(said.contains("another process took this transfer over"), "{said}");
+    assert!(said.contains("let that process finish"), "{said}");
+    assert!(fs::read(ada.home().join("big")).unwrap() == content);
+}
+
+#[test]
+fn a_folder_where_a_file_is_needed_ends_with_1() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    fs::create_dir(ada.home().join("docs")).unwrap();
+    ada.program.run(["sum", &ada.place("docs")]).failed(1, &["docs: it is a folder; name a file"]);
 }

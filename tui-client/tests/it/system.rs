@@ -371,3 +371,30 @@ fn system_a_journal_that_cannot_be_written_ends_with_6() {
     put().succeeded();
     assert_eq!(fs::read(ada.home().join("big")).unwrap(), content(7, 3 * MIB));
 }
+
+/// A disk that an administrator mounted into a home is no part of it.
+#[test]
+#[ignore = "mounts a tmpfs: needs root or user namespaces, and util-linux"]
+fn system_a_mount_point_in_a_home_is_named_and_left_alone() {
+    if ran_in_own_mounts("system::system_a_mount_point_in_a_home_is_named_and_left_alone") {
+        return;
+    }
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    let mount = ada.home().join("mount");
+    fs::create_dir(&mount).unwrap();
+    let mut command = Command::new("mount");
+    command.args(["-t", "tmpfs", "sampan-test"]).arg(&mount);
+    assert!(command.status().unwrap().success(), "a tmpfs must be mountable for this test");
+    fs::write(mount.join("x"), b"elsewhere").unwrap();
+    let here = TempDir::new().unwrap();
+    fs::write(here.path().join("new"), b"new").unwrap();
+    let said = "it lies on another file system; ask the administrator: a home ends where";
+    let (inside, x) = (ada.place("mount/"), ada.place("mount/x"));
+    for words in [&["ls", &inside][..], &["cat", &x], &["sum", &x], &["put", "new", &inside]] {
+        run(&ada, here.path(), words).failed(7, &["/mount", said]);
+    }
+    run(&ada, here.path(), &["rm", "-r", &ada.place("mount")]).failed(7, &["/mount", said]);
+    assert_eq!(fs::read(mount.join("x")).unwrap(), b"elsewhere");
+    assert!(Command::new("umount").arg(&mount).status().unwrap().success());
+}

@@ -218,6 +218,7 @@ fn no_to_the_identity_ends_with_5_and_pins_nothing() {
     terminal.types("no\n");
     let (seen, code) = terminal.ends();
     assert_eq!((code, pins(&program)), (5, None), "{seen}");
+    assert!(seen.contains("stopped, as you answered no"), "{seen}");
 }
 
 #[test]
@@ -229,6 +230,7 @@ fn the_fingerprint_itself_is_an_answer() {
     terminal.types("SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n");
     let (seen, code) = terminal.ends();
     assert_eq!((code, pins(&program)), (5, None), "{seen}");
+    assert!(seen.contains("A was given (--fingerprint, or typed)"), "{seen}");
 
     let mut terminal = OnTerminal::run(&program, &format!("$SAMPAN ls {}", server.place()));
     terminal.shows("[yes/no]");

@@ -46,7 +46,9 @@ pub fn what_happened(situation: &Situation) -> String {
             );
         }
         S::FingerprintDiffers { given, seen } => {
-            return format!("the server's key is {seen}, and --fingerprint says {given}");
+            return format!(
+                "the server's key is {seen}, but {given} was given (--fingerprint, or typed)"
+            );
         }
         S::IdentityUnknown { seen } => {
             return format!(
@@ -174,9 +176,15 @@ pub fn what_next(situation: &Situation, subject: &str, place: &str) -> Option<St
              rename"
         }
         S::AboveHome => "leave out a `..`",
+        S::HomeItself => "name what is in it",
+        S::InvalidTarget => "choose another target",
+        S::IsAFolder(_) => "name a file in it",
+        S::Refused { .. } => "ask the administrator: the server's log says why",
         S::NotFound(Side::Remote) if path_of(subject).contains(['*', '?', '[']) => {
             "* ? and [ are taken as they stand unless -g is given"
         }
+        S::NotFound(Side::Remote) => "check its spelling, or list its folder with `sampan ls`",
+        S::NotFound(Side::Local) => "check its spelling",
         S::NoMatch => "check its spelling; a name that begins with a dot needs one that does",
         S::PermissionDenied(Side::Local) => "check the permissions of it and of its folder",
         S::PermissionDenied(Side::Remote) => {
