@@ -8,6 +8,7 @@ mod layering;
 mod packs;
 mod protocol_md;
 mod readme;
+mod refusals;
 mod samples;
 #[path = "../../fuzz/src/targets.rs"]
 mod targets;
