@@ -41,7 +41,9 @@ use crate::state;
     version,
     after_help = "First steps:\n  sampand user add anna --quota 10GiB\n  sampand serve\n\nExit codes: \
                   0 done, 1 failed, 2 wrong usage, 3 no connection, 4 a password needed and no \
-                  terminal, 6 no space, 7 not there or not allowed, 130 stopped by a signal."
+                  terminal, 6 no space, 7 not there or not allowed, 130 stopped by a signal.\n\n\
+                  Environment:\n  SAMPAND_DATA    what --data says, where that is not given\n  \
+                  SAMPAND_CONFIG  what --config says, where that is not given"
 )]
 struct Arguments {
     #[command(flatten)]

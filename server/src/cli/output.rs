@@ -29,6 +29,14 @@ pub(super) fn print_json<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Res
     print(&text)
 }
 
+/// `1 file or folder`, `3 files and folders`.
+pub(super) fn files_and_folders(number: u64) -> String {
+    match number {
+        1 => "1 file or folder".to_owned(),
+        _ => format!("{number} files and folders"),
+    }
+}
+
 /// Prints rows in columns, as wide as needed; the first row is the heading.
 pub(super) fn print_table<const N: usize>(rows: &[[String; N]]) -> Result<(), CliError> {
     print(&table(rows))

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::admin::Admin;
 use super::exit::{CliError, Failures};
-use super::output::{complain, moment, print, print_json};
+use super::output::{complain, files_and_folders, moment, print, print_json};
 use crate::account::AccountName;
 use crate::control::{AdminAnswer, AdminRequest, ScanRow, UnusualRows};
 
@@ -85,7 +85,7 @@ fn tell(row: ScanRow, json: bool) -> Result<(), CliError> {
 fn sentence(row: &ScanRow) -> String {
     let ScanRow { name, used, files, used_before, files_before, as_of, .. } = row;
     let (size, as_of) = (ByteSize(*used), moment(*as_of));
-    let counted = format!("{name}: {size} in {files} files and folders as of {as_of}");
+    let counted = format!("{name}: {size} in {} as of {as_of}", files_and_folders(*files));
     if (used, files) == (used_before, files_before) {
         return format!("{counted}, as the ledger said\n");
     }
@@ -115,13 +115,13 @@ impl<'a> Progress<'a> {
         Self { name, is_shown: false }
     }
 
-    fn show(&mut self, entries: u64, round: u64) {
+    fn show(&mut self, counted: u64, round: u64) {
         if !io::stderr().is_terminal() {
             return;
         }
         self.is_shown = true;
         let again = if round > 1 { ", again, since it was changed meanwhile" } else { "" };
-        write(&format!("\r\x1b[K{}: {entries} files and folders counted{again}", self.name));
+        write(&format!("\r\x1b[K{}: {} counted{again}", self.name, files_and_folders(counted)));
     }
 
     fn clear(&mut self) {
@@ -156,6 +156,8 @@ mod tests {
         };
         let counted = "anna: 1.50 kB in 3 files and folders as of 1970-01-01T00:00:00Z";
         assert_eq!(sentence(&row), format!("{counted}, as the ledger said\n"));
+        let one = ScanRow { files: 1, files_before: 1, ..row.clone() };
+        assert!(sentence(&one).contains("in 1 file or folder as of"));
         row.files_before = 4;
         let corrected = "; the ledger said 1.50 kB in 4, and is corrected\n";
         assert_eq!(sentence(&row), format!("{counted}{corrected}"));

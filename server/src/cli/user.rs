@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::admin::Admin;
 use super::exit::CliError;
-use super::output::{count_or_none, moment, print, print_json, print_table, size_or_none};
+use super::output::{
+    count_or_none, files_and_folders, moment, print, print_json, print_table, size_or_none,
+};
 use super::scan::tell_unusual;
 use super::{LimitArgument, NameArgument, password};
 use crate::account::AccountName;
@@ -139,7 +141,7 @@ async fn add(
     let mut lines = vec![format!("{name} added, quota {quota}, max files {max_files}\n")];
     if take_home {
         let size = ByteSize(found);
-        lines.push(format!("home taken: {found_entries} files and folders, {size}\n"));
+        lines.push(format!("home taken: {}, {size}\n", files_and_folders(found_entries)));
     }
     tell_unusual(name.as_str(), &unusual);
     print(&lines.concat())?;
