@@ -1,5 +1,8 @@
 //! Keeping both: `NAME (2).EXT`.
 //!
+//! EXT is what follows the last dot, and the `.tar` before it belongs to it, so that `a.tar.gz` is kept
+//! beside as `a (2).tar.gz`.
+//!
 //! Pure, and byte for byte: names need not be text. Nothing here says that a name is free.
 
 use sampan_protocol::Name;
@@ -25,7 +28,14 @@ fn extension_at(name: &[u8]) -> usize {
     let dot = name.iter().rposition(|byte| *byte == b'.').unwrap_or(0);
     let only_dots_before = name[..dot].iter().all(|byte| *byte == b'.');
     let is_extension = (2..=MAX_EXTENSION_BYTES).contains(&(name.len() - dot));
-    if only_dots_before || !is_extension { name.len() } else { dot }
+    if only_dots_before || !is_extension {
+        return name.len();
+    }
+    // Of `.tar.gz` the archive is one thing, unless it is the whole name.
+    match name[..dot].strip_suffix(b".tar") {
+        Some(stem) if !stem.iter().all(|byte| *byte == b'.') => stem.len(),
+        _ => dot,
+    }
 }
 
 fn shortened(stem: &[u8], room: usize) -> &[u8] {
@@ -48,10 +58,14 @@ mod tests {
 
     #[test]
     fn the_mark_stands_before_the_extension() {
-        let cases: [(&[u8], &[u8]); 9] = [
+        let cases: [(&[u8], &[u8]); 13] = [
             (b"a.txt", b"a (2).txt"),
             (b"a", b"a (2)"),
-            (b"a.tar.gz", b"a.tar (2).gz"),
+            (b"a.tar.gz", b"a (2).tar.gz"),
+            (b"a.b.tar.zst", b"a.b (2).tar.zst"),
+            (b".tar.gz", b".tar (2).gz"),
+            (b"a.tar", b"a (2).tar"),
+            (b"tar.gz", b"tar (2).gz"),
             (b".bashrc", b".bashrc (2)"),
             (b"..a", b"..a (2)"),
             (b".a.b", b".a (2).b"),
