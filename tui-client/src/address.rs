@@ -12,6 +12,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use sampan_protocol::{DEFAULT_PORT, Escaped, PathError, RemotePath};
 
+use crate::catalogue::engine::address_problem;
+
 const SCHEME: &[u8] = b"sampan://";
 
 /// An account at a server.
@@ -41,34 +43,22 @@ pub struct Place {
     written: Vec<u8>,
 }
 
-/// Why text is no place.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why text is no place. The catalogue has the sentences.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressError {
     /// Neither form of a place.
-    #[error(
-        "`{0}` is no place on a server; write USER@HOST:PATH or sampan://USER@HOST[:PORT]/PATH"
-    )]
     NotAPlace(String),
     /// A password stands in it.
-    #[error(
-        "a place must not hold a password, which other users could see; leave it out and you are \
-         asked, or use --password-file"
-    )]
     Password,
     /// `NAME:PATH`.
-    #[error("`{0}` names no user; NAME:PATH is reserved for saved servers, write USER@HOST:PATH")]
     SavedServer(String),
     /// The user's name is empty or not text.
-    #[error("`{0}` names no user before the @")]
     User(String),
     /// The host is empty or not one.
-    #[error("`{0}` names no host after the @; an IPv6 address stands in brackets: USER@[::1]:PATH")]
     Host(String),
     /// A port that is none.
-    #[error("`{0}` is no port; ports are 1 to 65535")]
     Port(String),
     /// A port in the place and another one by `-P`.
-    #[error("the place says port {place} and -P says {option}")]
     PortsDiffer {
         /// In the place.
         place: u16,
@@ -76,6 +66,14 @@ pub enum AddressError {
         option: u16,
     },
 }
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&address_problem(self))
+    }
+}
+
+impl std::error::Error for AddressError {}
 
 impl Place {
     /// Reads a place. `port` is what `-P` said; it stands where the place says none.
@@ -85,6 +83,11 @@ impl Place {
             Some(rest) => Self::parse_url(rest, bytes, port),
             None => Self::parse_short(bytes, port),
         }
+    }
+
+    /// Whether the text begins as only a place does.
+    pub fn has_scheme(written: &OsStr) -> bool {
+        strip_scheme(written.as_bytes()).is_some()
     }
 
     /// Whether the text means a place where a local folder could stand too (`sampan X`): one with

@@ -127,6 +127,12 @@ pub enum Situation {
     HomeItself,
     /// In the home's place, or a folder into itself.
     InvalidTarget,
+    /// A link in a tree, and links are to fail.
+    LinkRefused,
+    /// A link that is followed leads to nothing.
+    LinkToNowhere,
+    /// No unfinished upload has this id.
+    NoSuchUpload,
     /// A link that is followed leads back to a folder that holds it.
     LinkLoop,
     /// The path leaves the file system of the home.

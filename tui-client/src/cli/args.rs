@@ -44,7 +44,10 @@ pub(super) use self::view::{Cat, Completions, Df, Du, Ls, Man, Sum};
                   5    the server is not who it was, or unknown and nobody to ask\n  \
                   6    over quota or out of space\n  \
                   7    no such file, or not allowed\n  \
-                  130  stopped by a signal"
+                  130  stopped by a signal\n\nEnvironment:\n  \
+                  SAMPAN_PASSWORD  the password, where nobody is asked for it\n  \
+                  SAMPAN_HOME      one folder for settings, keys, known servers and journals, \
+                  instead of the platform's"
 )]
 pub(super) struct Arguments {
     /// What to do.
@@ -74,7 +77,9 @@ pub(super) enum Command {
         override_usage = "sampan put [OPTIONS] LOCAL… PLACE",
         after_help = "Example:\n  sampan put report.pdf photos \
                             ada@files.example.org:inbox/\n\nRepeating an interrupted command \
-                            finishes it."
+                            finishes it. A source that is named twice is carried once; of two \
+                            with one name the second fails, but that --on-conflict rename keeps \
+                            two files."
     )]
     Put(Put),
     /// Carry files and folders from the server
@@ -86,7 +91,9 @@ pub(super) enum Command {
     #[command(
         override_usage = "sampan get [OPTIONS] PLACE… [LOCAL]",
         after_help = "Example:\n  sampan get ada@files.example.org:inbox/photos \
-                            .\n\nRepeating an interrupted command finishes it."
+                            .\n\nRepeating an interrupted command finishes it. A source that is \
+                            named twice is carried once; of two with one name the second fails, \
+                            but that --on-conflict rename keeps two files."
     )]
     Get(Get),
     /// Make folders
@@ -115,13 +122,15 @@ pub(super) enum Command {
                             'ada@files.example.org:*'"
     )]
     Du(Du),
-    /// Show quota and use
+    /// Show an account's quota and use
     #[command(after_help = "Example:\n  sampan df ada@files.example.org")]
     Df(Df),
     /// Print the BLAKE3 of files, as b3sum does
     #[command(after_help = "Example:\n  sampan sum ada@files.example.org:inbox/disk.img")]
     Sum(Sum),
     /// List unfinished uploads, which hold quota, or give some up
+    ///
+    /// A place below the home stands for the uploads to it and to what is in it.
     #[command(
         override_usage = "sampan uploads [OPTIONS] PLACE\n       sampan uploads --abort \
                           [OPTIONS] ID… PLACE",
@@ -136,7 +145,8 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  sampan logout ada@files.example.org")]
     Logout(Login),
     /// Forget a server's stored identity
-    #[command(after_help = "Example:\n  sampan forget files.example.org:7227")]
+    #[command(after_help = "Examples:\n  sampan forget files.example.org:7227\n  sampan forget \
+                            ada@files.example.org")]
     Forget(Forget),
     /// Print what makes a shell complete these commands
     #[command(after_help = "Example:\n  sampan completions bash \
@@ -277,9 +287,9 @@ pub(super) struct Login {
 /// `forget`.
 #[derive(Args, Debug)]
 pub(super) struct Forget {
-    /// Which server
+    /// Which server; a place on it will do
     #[arg(value_name = "HOST[:PORT]")]
-    pub(super) server: String,
+    pub(super) server: OsString,
     /// The server's port, where HOST names none [default: 7227]
     #[arg(short = 'P', long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) port: Option<u16>,

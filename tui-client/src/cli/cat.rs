@@ -19,7 +19,7 @@ use crate::transfer::Content;
 pub(super) async fn run(cat: Cat) -> Result<Code, Stop> {
     let Places { account, places } = Places::read(&cat.places, cat.link.port)?;
     let remote = session::connect(&account, &cat.link).await?;
-    let mut report = Report::new(Some(&account), Side::Remote);
+    let mut report = Report::new(Some(&account), Side::Remote).expanding(cat.globs);
     let (files, failures) = operands(&remote, places, cat.globs).await;
     report.failures(&failures);
     let mut output = Output::standard();

@@ -32,7 +32,7 @@ pub(super) async fn run(du: Du) -> Result<Code, Stop> {
     }
     let Places { account, places } = Places::read(&du.places, du.link.port)?;
     let remote = session::connect(&account, &du.link).await?;
-    let mut report = Report::new(Some(&account), Side::Remote);
+    let mut report = Report::new(Some(&account), Side::Remote).expanding(du.globs);
     let (places, failures) = operands(&remote, places, du.globs).await;
     report.failures(&failures);
     let output = Output::standard();

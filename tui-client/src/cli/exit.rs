@@ -66,6 +66,8 @@ impl Code {
             }
             S::NotFound(_)
             | S::NoMatch
+            | S::LinkToNowhere
+            | S::NoSuchUpload
             | S::NotAFolder(_)
             | S::IsALink(_)
             | S::NotAFile(_)
@@ -83,6 +85,7 @@ impl Code {
             | S::IsAFolder(_)
             | S::SourceChanged(_)
             | S::TargetChanged(_)
+            | S::LinkRefused
             | S::LinkLoop
             | S::NotVerified
             | S::TakenOver
@@ -165,6 +168,9 @@ mod tests {
             (S::HomeItself, 7),
             (S::InvalidTarget, 7),
             (S::LinkLoop, 1),
+            (S::LinkRefused, 1),
+            (S::LinkToNowhere, 7),
+            (S::NoSuchUpload, 7),
             (S::OverQuota { needed: 2, available: 1 }, 6),
             (S::TooManyFiles { needed: 2, available: 1 }, 6),
             (S::TooManyUploads, 6),

@@ -63,6 +63,11 @@ pub(super) async fn operands(
     (operands, failures)
 }
 
+/// Whether a path is a pattern.
+pub(super) fn expands(path: &RemotePath) -> bool {
+    path.names().iter().any(|name| Pattern::read(name.as_bytes()).is_some())
+}
+
 /// What `path` stands for; with `folders_only` only folders.
 pub(super) async fn expand(
     remote: &Remote,

@@ -25,7 +25,7 @@ pub(super) async fn run(mv: Mv) -> Result<Code, Stop> {
         return Err(Stop::failed(failure, &account));
     }
     let remote = session::connect(&account, &mv.link).await?;
-    let mut report = Report::new(Some(&account), Side::Remote);
+    let mut report = Report::new(Some(&account), Side::Remote).expanding(mv.globs);
     let if_target = if mv.overwrite { Precondition::Any } else { Precondition::Absent };
     let (sources, failures) = operands(&remote, places, mv.globs).await;
     report.failures(&failures);

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use super::exit::{Code, Tally};
 use crate::address::Account;
 use crate::catalogue::cli as text;
-use crate::failure::{Failure, Side};
+use crate::failure::{Failure, Side, Situation};
 use crate::message::Message;
 use crate::place::Location;
 
@@ -17,12 +17,32 @@ pub(super) struct Report {
     account: Option<Account>,
     source: Side,
     tally: Tally,
+    /// Patterns are expanded.
+    expands: bool,
+    /// The command, repeated, goes on where it stopped.
+    goes_on: bool,
 }
 
 impl Report {
     /// For a command about `account` that reads from `source`.
     pub(super) fn new(account: Option<&Account>, source: Side) -> Self {
-        Self { account: account.cloned(), source, tally: Tally::default() }
+        let (tally, expands, goes_on) = (Tally::default(), false, false);
+        Self { account: account.cloned(), source, tally, expands, goes_on }
+    }
+
+    /// For one that expands patterns, if `-g` was given.
+    pub(super) fn expanding(self, expands: bool) -> Self {
+        Self { expands, ..self }
+    }
+
+    /// For one that goes on where it stopped when it is repeated.
+    pub(super) fn going_on(self) -> Self {
+        Self { goes_on: true, ..self }
+    }
+
+    /// What happened, without a subject and what to do.
+    pub(super) fn what(&self, failure: &Failure) -> String {
+        Message::of(failure, self.account.as_ref()).what
     }
 
     /// Counts a failure, and tells it.
@@ -47,7 +67,15 @@ impl Report {
     /// Counts a failure, and gives its line to be told otherwise.
     pub(super) fn count(&mut self, failure: &Failure) -> String {
         self.tally.add(self.code_of(failure));
-        Message::of(failure, self.account.as_ref()).to_string()
+        let mut message = Message::of(failure, self.account.as_ref());
+        match failure.situation {
+            Situation::LinkLost if self.goes_on => message.next = Some(text::goes_on()),
+            Situation::NotFound(Side::Remote) if self.expands => {
+                message.next = text::no_pattern(&failure.subject);
+            }
+            _ => {}
+        }
+        message.to_string()
     }
 
     /// A place as messages name it: ready to be typed.

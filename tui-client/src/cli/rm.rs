@@ -18,7 +18,7 @@ pub(super) async fn run(rm: Rm) -> Result<Code, Stop> {
         return Err(Stop::failed(failure, &account));
     }
     let remote = session::connect(&account, &rm.link).await?;
-    let mut report = Report::new(Some(&account), Side::Remote);
+    let mut report = Report::new(Some(&account), Side::Remote).expanding(rm.globs);
     let (doomed, failures) = operands(&remote, places, rm.globs).await;
     for failure in failures.iter().filter(|failure| !(rm.force && is_missing(failure))) {
         report.failure(failure);

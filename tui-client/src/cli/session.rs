@@ -24,12 +24,17 @@ use super::report::tell;
 use crate::address::Account;
 use crate::catalogue::cli as text;
 use crate::failure::{Failure, Side, Situation};
+use crate::message::Message;
 use crate::place::shown;
 use crate::remote::{Endpoint, Identity, RETRY_FOR, Remote, RetryFor, Secret, identify};
 use crate::state::State;
 
 /// Holds a password for those who cannot be asked.
 const PASSWORD_VARIABLE: &str = "SAMPAN_PASSWORD";
+
+/// How often a password is asked for that turns out to be wrong: fewer than what a server takes for
+/// guessing.
+const PASSWORD_TRIES: u32 = 3;
 
 impl From<Patience> for RetryFor {
     fn from(patience: Patience) -> Self {
@@ -91,21 +96,37 @@ impl<'a> Login<'a> {
             (None, false) => self.state.login_key(self.account)?,
             _ => None,
         };
-        let secret = match (given, key) {
-            (Some(password), _) => Secret::Password(password),
+        match (given, key) {
+            (Some(password), _) => {
+                Ok(Remote::connect(self.endpoint(&identity)?, Secret::Password(password)).await?)
+            }
             (None, Some(key)) => {
                 let by_key = Remote::connect(self.endpoint(&identity)?, Secret::Key(key)).await;
                 match (by_key, &self.terminal) {
                     (Err(failure), Some(_)) if failure.situation == Situation::KeyRefused => {
                         tell(&text::key_refused(self.account));
-                        self.asked_password().await?
+                        self.by_asked_password(&identity).await
                     }
-                    (other, _) => return Ok(other?),
+                    (other, _) => Ok(other?),
                 }
             }
-            (None, None) => self.asked_password().await?,
-        };
-        Ok(Remote::connect(self.endpoint(&identity)?, secret).await?)
+            (None, None) => self.by_asked_password(&identity).await,
+        }
+    }
+
+    /// Connects by a password that is asked for, again if it is wrong.
+    async fn by_asked_password(&self, identity: &Identity) -> Result<Remote, Stop> {
+        let mut tries_left = PASSWORD_TRIES;
+        loop {
+            let secret = self.asked_password().await?;
+            tries_left -= 1;
+            match Remote::connect(self.endpoint(identity)?, secret).await {
+                Err(failure) if tries_left > 0 && may_be_mistyped(&failure) => {
+                    tell(&Message::of(&failure, Some(self.account)).to_string());
+                }
+                ended => return Ok(ended?),
+            }
+        }
     }
 
     fn endpoint(&self, identity: &Identity) -> Result<Endpoint, Stop> {
@@ -184,6 +205,10 @@ impl<'a> Login<'a> {
         let typed = terminal.ask_hidden(&question).await.map_err(|error| no_terminal(&error))?;
         typed.map(Secret::Password).ok_or_else(needed)
     }
+}
+
+fn may_be_mistyped(failure: &Failure) -> bool {
+    matches!(failure.situation, Situation::LoginRefused | Situation::PasswordUnusable)
 }
 
 fn first_line(file: &Path) -> Result<Zeroizing<String>, Stop> {

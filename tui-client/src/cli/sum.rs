@@ -13,7 +13,7 @@ use crate::failure::Side;
 pub(super) async fn run(sum: Sum) -> Result<Code, Stop> {
     let Places { account, places } = Places::read(&sum.places, sum.link.port)?;
     let remote = session::connect(&account, &sum.link).await?;
-    let mut report = Report::new(Some(&account), Side::Remote);
+    let mut report = Report::new(Some(&account), Side::Remote).expanding(sum.globs);
     let (files, failures) = operands(&remote, places, sum.globs).await;
     report.failures(&failures);
     let mut output = Output::standard();

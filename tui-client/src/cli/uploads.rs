@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::slice;
 
-use sampan_protocol::UploadId;
 use sampan_protocol::message::{AbortUpload, ListUploads, Unfinished};
+use sampan_protocol::{RemotePath, UploadId};
 
 use super::args::Uploads;
 use super::exit::Code;
@@ -25,18 +25,17 @@ pub(super) async fn run(uploads: Uploads) -> Result<Code, Stop> {
         return Err(Stop::Usage(text::no_place()));
     };
     let ids = read_ids(ids, uploads.abort)?;
-    let Places { account, .. } = Places::read(slice::from_ref(place), uploads.link.port)?;
+    let Places { account, places } = Places::read(slice::from_ref(place), uploads.link.port)?;
+    let below = places.into_iter().next().map_or_else(RemotePath::home, |(_, path)| path);
     let remote = session::connect(&account, &uploads.link).await?;
     let mut report = Report::new(Some(&account), Side::Remote);
     if uploads.abort {
         // Giving up is the same whether the upload is there or not, so that it may be repeated; a
         // person who mistypes a number wants to know.
-        let there = unfinished(&remote).await?;
+        let there = unfinished(&remote, &below).await?;
         for upload in ids {
             if !there.iter().any(|unfinished| unfinished.upload == upload) {
-                let situation = Situation::NotFound(Side::Remote);
-                let failure = Failure::new(situation, text::upload(upload));
-                report.failure_but(&failure, Some(text::the_place_lists_uploads()));
+                report.failure(&Failure::new(Situation::NoSuchUpload, text::upload(upload)));
                 continue;
             }
             let aborted = remote.change(|change| AbortUpload { change, upload }).await;
@@ -45,7 +44,7 @@ pub(super) async fn run(uploads: Uploads) -> Result<Code, Stop> {
             }
         }
     } else {
-        list(&remote, uploads.json).await?;
+        list(&remote, &below, uploads.json).await?;
     }
     remote.close().await;
     Ok(report.code())
@@ -62,21 +61,23 @@ fn read_ids(ids: &[OsString], aborts: bool) -> Result<Vec<UploadId>, Stop> {
     ids.iter().map(id).collect()
 }
 
-async fn unfinished(remote: &Remote) -> Result<Vec<Unfinished>, Failure> {
+/// Those to a place, or to what is in it.
+async fn unfinished(remote: &Remote, below: &RemotePath) -> Result<Vec<Unfinished>, Failure> {
     let pages = remote.persist(|session| async move {
         let mut answers = session.stream(&ListUploads {}, PAGES).await?;
         let mut uploads = Vec::new();
         while let Some((page, _)) = answers.next().await? {
-            uploads.extend(page.uploads);
+            let meant = |upload: &Unfinished| upload.path == *below || upload.path.is_within(below);
+            uploads.extend(page.uploads.into_iter().filter(meant));
         }
         Ok::<_, CallError>(uploads)
     });
     pages.await.map_err(|error| error.about(remote.account()))
 }
 
-async fn list(remote: &Remote, as_json: bool) -> Result<(), Stop> {
+async fn list(remote: &Remote, below: &RemotePath, as_json: bool) -> Result<(), Stop> {
     let mut output = Output::standard();
-    for upload in unfinished(remote).await? {
+    for upload in unfinished(remote, below).await? {
         if as_json {
             output.line(&json::upload(&upload).to_string())?;
         } else {

@@ -183,7 +183,14 @@ impl Walk {
         };
         let look = match self.look(bytes, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(look) if look.kind == EntryKind::Link && self.links == Links::Follow => {
-                self.look(bytes, AtFlags::empty())
+                match self.look(bytes, AtFlags::empty()) {
+                    Err(Errno::NOENT | Errno::LOOP) => {
+                        let path = self.path_of(Some(bytes));
+                        let failure = about(Situation::LinkToNowhere, &path);
+                        return Some(Found::Failed { below: Some(below), failure });
+                    }
+                    look => look,
+                }
             }
             // It went away since the folder was read: it is not there.
             Err(Errno::NOENT) => return None,
@@ -216,7 +223,7 @@ impl Walk {
             EntryKind::File => Found::File(item),
             EntryKind::Link if self.links == Links::Fail => {
                 let path = self.path_below(&item.below);
-                let failure = about(Situation::IsALink(Side::Local), &path);
+                let failure = about(Situation::LinkRefused, &path);
                 Found::Failed { below: Some(item.below), failure }
             }
             EntryKind::Link => Found::Skipped(item, SkipReason::Link),

@@ -164,9 +164,19 @@ fn links_are_named_and_left_out_and_never_followed_on_the_server() {
     assert_eq!((ended.code, ended.err.lines().count()), (0, 1), "{ended:?}");
     assert!(ended.err.contains("tree/link") && ended.err.contains("symbolic link"));
     put(&ada, here.path(), &["--quiet", "tree", &ada.place("")]).succeeded();
-    put(&ada, here.path(), &["--links", "fail", "tree", &ada.place("")]).failed(1, &["tree/link"]);
+    put(&ada, here.path(), &["--links", "fail", "tree", &ada.place("")])
+        .failed(1, &["tree/link", "--links fail was given", "--links follow"]);
     put(&ada, here.path(), &["--links", "follow", "tree", &ada.place("")]).succeeded();
     assert_eq!(fs::read(ada.home().join("tree/link")).unwrap(), b"behind");
+
+    // One that leads nowhere is named as that, in a tree and by itself.
+    symlink("gone", here.path().join("nowhere")).unwrap();
+    fs::create_dir(here.path().join("deep")).unwrap();
+    symlink("itself", here.path().join("deep/itself")).unwrap();
+    for (source, link) in [("nowhere", "nowhere"), ("deep", "deep/itself")] {
+        put(&ada, here.path(), &["--links", "follow", source, &ada.place("")])
+            .failed(7, &[link, "leads to nothing", "--links skip"]);
+    }
 
     let outside = TempDir::new().unwrap();
     fs::write(outside.path().join("secret"), b"secret").unwrap();
@@ -300,7 +310,7 @@ fn on_a_terminal_there_are_bars_and_a_question_about_a_conflict() {
     let (seen, code) = terminal.ends();
     assert_eq!(code, 0, "{seen}");
     assert!(seen.contains("3 done"), "{seen}");
-    assert_eq!(seen.matches("The target exists and differs").count(), 1, "{seen}");
+    assert_eq!(seen.matches("The target exists, with other content").count(), 1, "{seen}");
     for name in ["a", "b"] {
         assert_eq!(fs::read(ada.home().join(name)).unwrap(), b"first");
     }

@@ -318,6 +318,10 @@ fn unfinished_uploads_are_listed_and_given_up() {
     let id = upload["id"].to_string();
     let listed = ada.program.run(["uploads", &home]);
     assert!(listed.succeeded().contains("of 25.2 MB across, 25.2 MB held  /in/big"), "{listed:?}");
+    for (below, is_in) in [("in", true), ("in/big", true), ("i", false), ("in/big/x", false)] {
+        let listed = ada.program.run(["uploads", &ada.place(below)]);
+        assert_eq!(!listed.succeeded().is_empty(), is_in, "{below}: {listed:?}");
+    }
 
     ada.program.run(["uploads", &id, &home]).failed(2, &["--abort"]);
     ada.program.run(["uploads", "--abort", &home]).failed(2, &["--abort"]);
@@ -600,6 +604,12 @@ fn a_lost_link_is_tried_again_for_as_long_as_was_said() {
     let ended = run("0");
     assert_eq!((ended.code, &*ended.err), (3, ""), "its failure is an event");
     assert!(!ada.home().join("big").exists());
-    assert_eq!(run("forever").code, 0);
+    let ended = run("forever");
+    let lines: Vec<_> = ended.err.lines().collect();
+    let [lost, back] = lines[..] else {
+        panic!("a line when it is lost, one when back: {ended:?}")
+    };
+    assert!(lost.contains("the link is lost") && back.contains("the link is back"), "{ended:?}");
+    assert_eq!(ended.code, 0);
     assert!(fs::read(ada.home().join("big")).unwrap() == content);
 }

@@ -37,8 +37,10 @@ fn every_command_that_takes_existing_places_expands_them() {
     assert_eq!(run(&ada, &["cat", "-g"], &["docs/?.txt"]).succeeded(), "xx");
     let listed = run(&ada, &["ls", "-g"], &["docs/*.txt", "d*/deep"]);
     let deep = ada.place("docs/deep");
-    assert_eq!(listed.succeeded(), format!("a.txt\nb.txt\n{deep}:\ner\n"));
-    assert_eq!(run(&ada, &["ls", "-g"], &["docs/.h*"]).succeeded(), ".hidden.txt\n");
+    assert_eq!(listed.succeeded(), format!("docs/a.txt\ndocs/b.txt\n\n{deep}:\ner\n"));
+    assert_eq!(run(&ada, &["ls", "-g"], &["docs/.h*"]).succeeded(), "docs/.hidden.txt\n");
+    // One folder that a pattern found is named as well.
+    assert_eq!(run(&ada, &["ls", "-g"], &["d*/de*"]).succeeded(), format!("{deep}:\ner\n"));
     let du = run(&ada, &["du", "-sg"], &["*/"]);
     assert_eq!(du.succeeded(), "       4 B        7 docs\n       1 B        2 more\n");
 

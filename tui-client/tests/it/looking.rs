@@ -71,6 +71,23 @@ fn cat_goes_on_after_a_lost_link_by_itself() {
     assert!(came == content, "{} bytes came", came.len());
 }
 
+/// It begins at the start when it is repeated, and says nothing else.
+#[test]
+fn cat_whose_link_is_lost_promises_nothing() {
+    let server = TestServer::start();
+    let sluice = Sluice::to(server.port);
+    let ada = server.user("ada").through(sluice.port);
+    fs::write(ada.home().join("big"), noise(40 << 20)).unwrap();
+    let mut command = ada.program.command(["cat", "--retry-for", "0", &ada.place("big")]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut vec![0; 3 << 20]).unwrap();
+    sluice.cut();
+    out.read_to_end(&mut Vec::new()).unwrap();
+    let ended = Ended::of(child.wait_with_output().unwrap());
+    ended.failed(3, &["the link was lost", "run the same command again, or wait longer"]);
+}
+
 #[test]
 fn cat_ends_quietly_when_its_reader_goes() {
     let server = TestServer::start();
@@ -167,6 +184,16 @@ fn completions_are_the_shells_own() {
     let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().unwrap();
     bash.stdin.take().unwrap().write_all(&script.out).unwrap();
     assert!(bash.wait().unwrap().success(), "bash does not understand it");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = program.run(["completions", shell]);
+        let script = script.succeeded();
+        assert!(!script.contains("fail-on-screen"), "{shell} offers what is hidden");
+    }
+    // `man` is completed by the names of commands.
+    let script = script.text();
+    let man = script.split("sampan__subcmd__man)").last().unwrap_or_default();
+    let man = man.split(";;").next().unwrap_or_default();
+    assert!(man.contains("uploads") && man.contains("put"), "{man}");
     program.run(["completions", "sh"]).code_is(2);
 }
 

@@ -98,7 +98,7 @@ fn a_dry_run_names_what_a_rename_would_and_adds_it_up() {
     let ada = server.user("ada");
     let here = TempDir::new().unwrap();
     fs::create_dir_all(here.path().join("tree")).unwrap();
-    fs::write(here.path().join("tree/a.txt"), b"other").unwrap();
+    fs::write(here.path().join("tree/a.txt"), b"another").unwrap();
     fs::create_dir_all(ada.home().join("tree")).unwrap();
     fs::write(ada.home().join("tree/a.txt"), b"there").unwrap();
     let to = ada.place("");
@@ -113,7 +113,7 @@ fn a_dry_run_names_what_a_rename_would_and_adds_it_up() {
     let ended = run(&ada, here.path(), &[&dry[..], &["--json"]].concat());
     let summary = last_event(&ended);
     let counted = ["planned_files", "planned_folders", "planned_bytes"].map(|key| &summary[key]);
-    assert_eq!(counted, [&Value::from(1), &Value::from(0), &Value::from(5)], "{summary}");
+    assert_eq!(counted, [&Value::from(1), &Value::from(0), &Value::from(7)], "{summary}");
     assert_eq!(names(&ada.home().join("tree")), ["a.txt"]);
 
     // The same on this side.
@@ -145,4 +145,92 @@ fn a_dry_run_that_would_not_fit_says_by_how_much() {
     let ended = run(&ada, here.path(), &["put", "--dry-run", "many/.", &to]);
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(names(&ada.home()).is_empty());
+}
+
+#[test]
+fn a_place_where_a_local_name_belongs_is_wrong_usage_that_says_what_to_write() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    let here = TempDir::new().unwrap();
+    fs::write(ada.home().join("a"), b"a").unwrap();
+    let (a, b) = (ada.place("a"), ada.place("b"));
+    let odd = format!("`./{b}`");
+    run(&ada, here.path(), &["get", &a, &b]).failed(2, &["last operand of `get`", "`.`", &odd]);
+    assert!(names(here.path()).is_empty());
+    let odd = format!("`./{a}`");
+    run(&ada, here.path(), &["put", &a, &b]).failed(2, &[&odd, "`mv`"]);
+    for nowhere in ["b", "host:b", "./b"] {
+        fs::write(here.path().join("a"), b"a").unwrap();
+        run(&ada, here.path(), &["put", "a", nowhere]).code_is(2);
+    }
+    run(&ada, here.path(), &["put", "a", "b"]).failed(2, &["`b`", "last operand of `put`"]);
+    // Whoever does mean a local folder of such a name gets it.
+    run(&ada, here.path(), &["get", &a, "./sampan:/x/"]).succeeded();
+    assert!(here.path().join("sampan:/x/a").is_file());
+}
+
+#[test]
+fn one_path_is_shown_in_one_way_however_it_is_written() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    let here = TempDir::new().unwrap();
+    let port = ada.account().server.port.to_string();
+    let shown = ada.place("docs/none");
+    let spellings = [
+        vec![shown.clone()],
+        vec![ada.place("/docs//./none/")],
+        vec![ada.place("docs/more/../none")],
+        vec!["-P".to_owned(), port.clone(), "ada@127.0.0.1:docs/none".to_owned()],
+        vec!["-P".to_owned(), port, "ada@127.0.0.1:/docs/./none".to_owned()],
+    ];
+    for words in &spellings {
+        for command in ["ls", "cat", "sum", "rm", "du", "get"] {
+            let words: Vec<_> = [command].into_iter().chain(words.iter().map(|w| &**w)).collect();
+            let ended = run(&ada, here.path(), &words);
+            ended.failed(7, &["no such file"]);
+            assert!(ended.err.starts_with(&format!("sampan: {shown}: ")), "{words:?}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn forget_takes_the_server_of_a_place() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    let host = ada.account().server.to_string();
+    let forgets = |words: &[&str]| {
+        let known = ada.program.run(["ls", "--password-file", "/dev/null", &ada.place("")]);
+        assert_ne!(known.code, 5, "{known:?}");
+        assert!(ada.program.run(words).succeeded().contains(&format!("{host} is forgotten")));
+        ada.program.run(words).failed(7, &[&host, "nothing is stored"]);
+        sampan_client::state::State::under(ada.program.home())
+            .known_servers()
+            .set(&ada.account().server, &server.fingerprint())
+            .unwrap();
+    };
+    let port = ada.account().server.port.to_string();
+    forgets(&["forget", &host]);
+    forgets(&["forget", &ada.place("some/where")]);
+    forgets(&["forget", "-P", &port, "ada@127.0.0.1"]);
+    forgets(&["forget", "-P", &port, "ada@127.0.0.1:docs"]);
+    ada.program.run(["forget", "sampan://ada:word@127.0.0.1/"]).failed(2, &["password"]);
+}
+
+#[test]
+fn what_is_said_to_no_purpose_is_said_so() {
+    let server = TestServer::start();
+    let ada = server.user("ada");
+    let unclosed = ada.program.run(["ls", "-g", &ada.place("[unclosed")]);
+    unclosed.failed(7, &["[unclosed: no such file", "stands for itself"]);
+    assert!(!unclosed.err.contains("unless -g"), "{unclosed:?}");
+    let limit = ada.program.run(["put", "--limit", "abc", "x", &ada.place("")]);
+    assert_eq!(limit.code, 2);
+    assert!(limit.err.contains("k M G T") && limit.err.contains("2MiB"), "{limit:?}");
+    let df = ada.program.run(["df", &ada.place("docs")]);
+    assert_eq!(df.code, 0);
+    assert!(df.err.contains("whole account's") && df.text().starts_with("quota"), "{df:?}");
+    ada.program.run(["df", &ada.place("")]).succeeded();
+    ada.program
+        .run(["uploads", "--abort", "99999", &ada.place("")])
+        .failed(7, &["upload 99999: there is no such unfinished upload", "`sampan uploads sampan"]);
 }

@@ -296,3 +296,33 @@ fn s2_names_are_escaped_on_a_terminal_also_where_they_end_with_nul() {
         assert_eq!(seen.contains('\0'), flags.contains('0'), "{flags}: {seen:?}");
     }
 }
+
+#[test]
+fn a_mistyped_password_is_asked_for_again_and_not_for_ever() {
+    let server = crate::server::TestServer::start();
+    let ada = server.user("ada");
+    std::fs::write(ada.home().join("here"), b"").unwrap();
+    // It has met the server before, and has no key.
+    let program = Program::new();
+    let state = sampan_client::state::State::under(program.home());
+    state.known_servers().set(&ada.account().server, &server.fingerprint()).unwrap();
+    let line = format!("$SAMPAN ls {}", ada.place(""));
+    let mut terminal = OnTerminal::run(&program, &line);
+    terminal.shows("Password of");
+    terminal.types("wrong\n");
+    terminal.shows("name or password are wrong");
+    terminal.types(&format!("{}\n", crate::server::PASSWORD));
+    let (seen, code) = terminal.ends();
+    assert_eq!((code, seen.matches("Password of").count()), (0, 2), "{seen}");
+    assert!(seen.contains("here"), "{seen}");
+
+    let mut terminal = OnTerminal::run(&program, &line);
+    for tries in 1..=3 {
+        terminal.comes_to("the next question", |face| {
+            face.contents().matches("Password of").count() == tries
+        });
+        terminal.types("wrong\n");
+    }
+    let (seen, code) = terminal.ends();
+    assert_eq!((code, seen.matches("Password of").count()), (4, 3), "{seen}");
+}

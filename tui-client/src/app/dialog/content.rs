@@ -95,7 +95,7 @@ fn overwrite(dialog: &OverwriteDialog, app: &App) -> Content {
         vec![side(&conflict.from, column), side(&conflict.to, column)]
     };
     let blocks = vec![
-        Block::Strong(text::target_exists(&name)),
+        Block::Strong(text::target_exists(&name, &conflict.from.1, &conflict.to.1)),
         Block::Gap,
         Block::Fact("", vec![text::NEW_FILE.to_owned(), text::EXISTING_FILE.to_owned()]),
         Block::Fact(

@@ -10,9 +10,10 @@ use std::time::Instant;
 use sampan_protocol::message::{QuotaAnswer, Unfinished};
 use sampan_protocol::{ByteSize, Escaped, UploadId};
 
+use super::counted::counted;
+use super::engine::path_of;
 use crate::address::{Account, Server};
 use crate::failure::Side;
-use crate::place::Location;
 use crate::remote::LinkState;
 use crate::transfer::{Phase, SkipReason, Summary};
 
@@ -29,6 +30,14 @@ pub fn no_output(error: &io::Error) -> String {
 /// The program cannot run at all.
 pub fn no_tasks(error: &io::Error) -> String {
     format!("the operating system lets no tasks or signals be set up: {error}")
+}
+
+/// `--limit` with what is no rate. It was typed by whoever reads this.
+pub fn no_rate(written: &str) -> String {
+    format!(
+        "`{written}` is no rate; write bytes a second, with one of k M G T (of 1000) or Ki Mi Gi \
+         Ti (of 1024) behind them, such as 500k or 2MiB"
+    )
 }
 
 /// Operands lack a place.
@@ -52,6 +61,31 @@ pub fn command_comes_first() -> String {
 /// One operand where there must be two.
 pub fn no_target() -> String {
     "the last operand is where to, and nothing stands before it; see --help".to_owned()
+}
+
+/// `get` onto what is written as a place.
+pub fn get_ends_here(written: &impl Display) -> String {
+    format!(
+        "`{written}` is a place, and the last operand of `get` is where to on this machine: add a \
+         local folder, such as `.`; a local one of this name is written `./{written}`, and `mv` \
+         moves inside a home"
+    )
+}
+
+/// `put` of what is written as a place.
+pub fn put_begins_here(written: &impl Display) -> String {
+    format!(
+        "`{written}` is a place, and what `put` carries lies on this machine; a local file of this \
+         name is written `./{written}`, and `mv` moves inside a home"
+    )
+}
+
+/// `put` to what is no place.
+pub fn put_ends_there(written: &impl Display) -> String {
+    format!(
+        "`{written}` is no place, and the last operand of `put` is where to on a server: \
+         USER@HOST:PATH or sampan://USER@HOST[:PORT]/PATH"
+    )
 }
 
 /// Places of two accounts in one command.
@@ -115,15 +149,24 @@ pub fn listing_changed() -> String {
 
 /// Names in a listing that the server could not describe.
 pub fn unreadable_names(names: u64) -> String {
-    match names {
-        1 => "one name could not be read by the server".to_owned(),
-        _ => format!("{names} names could not be read by the server"),
-    }
+    format!("{} could not be read by the server", counted(names, "name", "names"))
 }
 
 /// `cat` of a folder.
 pub fn get_carries_folders() -> String {
     "`sampan get` carries folders".to_owned()
+}
+
+/// The link was lost for good under a command that goes on when it is repeated.
+pub fn goes_on() -> String {
+    "run the same command again to go on where it stopped, or wait longer with --retry-for"
+        .to_owned()
+}
+
+/// With `-g` something is missing that was no pattern: only a bracket may have looked like one.
+pub fn no_pattern(subject: &str) -> Option<String> {
+    let advice = "a [ that no ] closes stands for itself; close it, or write [[] for one";
+    path_of(subject).contains('[').then(|| advice.to_owned())
 }
 
 /// `mv --overwrite` with a folder on either side.
@@ -179,6 +222,13 @@ pub fn unfinished(upload: &Unfinished) -> String {
     format!("{id:>6}  {staged} of {size} across, {reserved} held  {path}")
 }
 
+/// `df` of a folder.
+pub fn quota_of_the_account(written: &str) -> String {
+    format!(
+        "{written}: the quota is the whole account's, and is shown; `sampan du` adds up a folder"
+    )
+}
+
 /// An unfinished upload as the subject of a failure.
 pub fn upload(id: UploadId) -> String {
     format!("upload {id}")
@@ -227,7 +277,7 @@ pub fn forgotten(server: &Server, file: &impl Display) -> String {
 
 /// `forget` of what is not stored.
 pub fn not_stored(server: &Server, file: &impl Display) -> String {
-    format!("{server}: no such server in {file}")
+    format!("{server}: nothing is stored for it in {file}; check host and port")
 }
 
 /// The name of the bar for the whole.
@@ -241,7 +291,7 @@ pub fn whole(files: u64) -> String {
 
 /// The name of the bar for a group of small files.
 pub fn group(files: u64, folder: &str) -> String {
-    format!("{files} files in {folder}")
+    format!("{} in {folder}", counted(files, "file", "files"))
 }
 
 /// What a transfer does.
@@ -265,6 +315,16 @@ pub fn link(link: &LinkState, now: Instant) -> String {
         LinkState::Reconnecting { attempt, .. } => format!("reconnecting, try {attempt}"),
         LinkState::Down { .. } => "no connection".to_owned(),
     }
+}
+
+/// The link was lost, and is tried again from now on.
+pub fn link_lost(reason: &str) -> String {
+    format!("the link is lost ({reason}); it is tried again, and the transfers wait")
+}
+
+/// The link that was lost is there again.
+pub fn link_is_back() -> String {
+    "the link is back; the transfers go on".to_owned()
 }
 
 /// Why something was left out, in a word for scripts.
@@ -315,13 +375,13 @@ pub fn summary(summary: &Summary) -> String {
 }
 
 /// Size, time and place of one side of a conflict.
-pub fn facts(size: u64, time: &str, location: &Location) -> String {
+pub fn facts(size: u64, time: &str, location: &str) -> String {
     format!("{:>10}  {time}  {location}", ByteSize(size).to_string())
 }
 
 /// What the question about a conflict is about.
-pub fn conflict(there: &str, new: &str) -> String {
-    format!("The target exists and differs:\n  there {there}\n  new   {new}\n")
+pub fn conflict(how: &str, there: &str, new: &str) -> String {
+    format!("The target exists, {how}:\n  there {there}\n  new   {new}\n")
 }
 
 /// The answers to a conflict.

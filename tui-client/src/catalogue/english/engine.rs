@@ -1,7 +1,9 @@
 //! What failures and commands say.
 
-use sampan_protocol::ByteSize;
+use sampan_protocol::{Attributes, ByteSize};
 
+use super::counted::counted;
+use crate::address::AddressError;
 use crate::failure::{Side, Situation};
 
 /// What happened, without a full stop.
@@ -77,6 +79,9 @@ pub fn what_happened(situation: &Situation) -> String {
         S::AboveHome => "this leads above the home, which cannot be left",
         S::HomeItself => "this is the home itself, which is neither moved nor removed",
         S::InvalidTarget => "nothing takes the home's place, and no folder goes inside itself",
+        S::LinkRefused => "it is a symbolic link, and --links fail was given",
+        S::LinkToNowhere => "the symbolic link leads to nothing that is there",
+        S::NoSuchUpload => "there is no such unfinished upload",
         S::LinkLoop => "the link leads back to a folder that holds it",
         S::OtherFileSystem => "it lies on another file system",
         S::SourceChanged(_) => "it changed while it was read, every time",
@@ -95,8 +100,9 @@ pub fn what_happened(situation: &Situation) -> String {
         }
         S::TooManyFiles { needed, available } => {
             return format!(
-                "the quota's number of files does not suffice: {needed} are needed, {available} \
-                 are available"
+                "the quota's number of files does not suffice: {}, {}",
+                counted(*needed, "is needed", "are needed"),
+                counted(*available, "is available", "are available")
             );
         }
         S::TooManyUploads => "the account has too many unfinished uploads",
@@ -118,8 +124,44 @@ pub fn what_happened(situation: &Situation) -> String {
     fixed.to_owned()
 }
 
+/// Why something is no place. What it holds is escaped.
+pub fn address_problem(problem: &AddressError) -> String {
+    use AddressError as A;
+    match problem {
+        A::NotAPlace(written) => format!(
+            "`{written}` is no place on a server; write USER@HOST:PATH or \
+             sampan://USER@HOST[:PORT]/PATH"
+        ),
+        A::Password => "a place must not hold a password, which other users could see; leave it \
+                        out and you are asked, or use --password-file"
+            .to_owned(),
+        A::SavedServer(written) => format!(
+            "`{written}` names no user; NAME:PATH is reserved for saved servers, write \
+             USER@HOST:PATH"
+        ),
+        A::User(written) => format!("`{written}` names no user before the @"),
+        A::Host(written) => format!(
+            "`{written}` names no host after the @; an IPv6 address stands in brackets: \
+             USER@[::1]:PATH"
+        ),
+        A::Port(written) => format!("`{written}` is no port; ports are 1 to 65535"),
+        A::PortsDiffer { place, option } => {
+            format!("the place says port {place} and -P says {option}")
+        }
+    }
+}
+
+/// How a target that exists is another one than the source, as far as that is known: contents were
+/// compared only where size and time are equal.
+pub fn how_it_differs(source: &Attributes, target: &Attributes) -> &'static str {
+    match (source.size == target.size, source.mtime == target.mtime) {
+        (true, false) => "of the same size and another time",
+        (true, true) | (false, _) => "with other content",
+    }
+}
+
 /// The path of a place as it is shown: the host before it may hold brackets.
-fn path_of(subject: &str) -> &str {
+pub(super) fn path_of(subject: &str) -> &str {
     let place = subject.split_once("://").map_or(subject, |(_, place)| place);
     place.split_once('/').map_or("", |(_, path)| path)
 }
@@ -134,9 +176,7 @@ pub fn what_next(situation: &Situation, subject: &str, place: &str) -> Option<St
             "check the network, or wait longer with --timeout SECONDS"
         }
         S::NotSampan => "check the port; Sampan's usual one is 7227",
-        S::LinkLost => {
-            "run the same command again to go on where it stopped, or wait longer with --retry-for"
-        }
+        S::LinkLost => "run the same command again, or wait longer with --retry-for",
         S::SecureChannel(_) => "check host and port, or ask the administrator",
         S::ProtocolBroken(_) | S::OtherVersion(_) => {
             "bring the older of the two programs up to date"
@@ -190,11 +230,13 @@ pub fn what_next(situation: &Situation, subject: &str, place: &str) -> Option<St
         S::PermissionDenied(Side::Remote) => {
             "ask the administrator: the server's own user may not do it"
         }
-        S::NotAFile(_) => "leave it out: only files and folders are carried",
+        S::NotAFile(_) => "name a file instead, for nothing else has bytes to give or take",
         S::NotAFolder(_) => "check the path",
         S::OtherFileSystem => "ask the administrator: a home ends where something is mounted",
         S::IsALink(_) => "name what it leads to, or remove the link",
-        S::LinkLoop => "remove the link, or leave it out with --links skip",
+        S::LinkLoop | S::LinkToNowhere => "remove the link, or leave it out with --links skip",
+        S::LinkRefused => "--links skip leaves it out, --links follow carries what it leads to",
+        S::NoSuchUpload => return Some(format!("`sampan uploads {place}` lists them")),
         S::NotEmpty(_) => "add -r to remove what is in it",
         S::KindDiffers(_) => "move one of them away, or choose another target",
         S::NameNotStorable(_) => "rename it, or choose another target",

@@ -7,6 +7,7 @@ use sampan_protocol::ByteSize;
 use sampan_protocol::size::SizeError;
 
 use super::LinkOptions;
+use crate::catalogue::cli::no_rate;
 use crate::transfer::{Links, OnConflict};
 
 /// `put`.
@@ -62,7 +63,7 @@ pub(in crate::cli) struct TransferOptions {
     /// Compare contents instead of size and time
     #[arg(long)]
     pub(in crate::cli) checksum: bool,
-    /// Only say what would be carried
+    /// Only say what would be carried, and with `put` whether it fits
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
     /// No bars, and say only what failed
@@ -84,7 +85,7 @@ pub(in crate::cli) enum ConflictChoice {
     Skip,
     /// Replace it if it is older
     Newer,
-    /// Keep both, the new one as `NAME (2).EXT`
+    /// Keep both, the new one as `NAME (2).EXT`; `.tar.gz` and the like are one EXT
     Rename,
     /// Count it as failed
     Fail,
@@ -128,9 +129,7 @@ fn parse_rate(written: &str) -> Result<u64, String> {
     match written.parse::<ByteSize>() {
         Ok(ByteSize(0)) => Err("at no bytes a second nothing would ever arrive".to_owned()),
         Ok(ByteSize(bytes)) => Ok(bytes),
-        Err(SizeError::Malformed(written)) => {
-            Err(format!("`{written}` is no rate; write bytes a second, such as 500k or 2MiB"))
-        }
+        Err(SizeError::Malformed(written)) => Err(no_rate(&written)),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -144,6 +143,8 @@ mod tests {
         assert_eq!(parse_rate("2MiB"), Ok(2 << 20));
         assert_eq!(parse_rate("500k"), Ok(500_000));
         // A rate has no word for none: leave the option out.
-        assert!(parse_rate("none").unwrap_err().ends_with("such as 500k or 2MiB"));
+        assert!(parse_rate("none").unwrap_err().contains("`none`"));
+        let advice = parse_rate("abc").unwrap_err();
+        assert!(["`abc`", "k M G T", "Ki Mi Gi Ti"].iter().all(|word| advice.contains(word)));
     }
 }

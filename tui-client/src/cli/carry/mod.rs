@@ -74,7 +74,7 @@ pub(super) async fn run(
         () if io::stderr().is_terminal() && !how.dry_run => Face::Bars(Bars::new()),
         () => Face::Plain,
     };
-    let report = Report::new(Some(&account), source);
+    let report = Report::new(Some(&account), source).expanding(globs).going_on();
     let mut watch = Watch::new(face, Output::standard(), report, terminal);
     // The journal knows the command as it was written: a repeat is the same one, also if the
     // patterns stand for more or less by then.

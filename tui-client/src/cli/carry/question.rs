@@ -6,17 +6,18 @@ use jiff::tz::TimeZone;
 use sampan_protocol::Attributes;
 
 use crate::catalogue::cli as text;
+use crate::catalogue::engine::how_it_differs;
 use crate::cli::ask::Terminal;
 use crate::cli::row::local_time;
-use crate::place::Location;
 use crate::transfer::{ItemId, Resolution};
 
 /// Two things that cannot both have a name.
 #[derive(Clone, Debug)]
 pub(super) struct Conflict {
     pub(super) item: ItemId,
-    pub(super) from: (Location, Attributes),
-    pub(super) to: (Location, Attributes),
+    /// Where it lies, shown, and what it is.
+    pub(super) from: (String, Attributes),
+    pub(super) to: (String, Attributes),
 }
 
 /// What the person said.
@@ -30,10 +31,11 @@ pub(super) struct Answer {
 /// Asks until the answer is one. A person who ends the input leaves everything as it is.
 pub(super) async fn ask(terminal: Terminal, conflict: Conflict) -> io::Result<Answer> {
     let zone = TimeZone::system();
-    let facts = |(location, attributes): &(Location, Attributes)| {
+    let facts = |(location, attributes): &(String, Attributes)| {
         text::facts(attributes.size, &local_time(attributes.mtime, &zone), location)
     };
-    terminal.show(&text::conflict(&facts(&conflict.to), &facts(&conflict.from)))?;
+    let how = how_it_differs(&conflict.from.1, &conflict.to.1);
+    terminal.show(&text::conflict(how, &facts(&conflict.to), &facts(&conflict.from)))?;
     loop {
         match terminal.ask(&text::conflict_choices()).await? {
             None => return Ok(Answer { resolution: Resolution::Skip, for_all: true }),

@@ -47,6 +47,8 @@ pub(super) struct Watch {
     held: Vec<String>,
     conflicts: VecDeque<Conflict>,
     for_all: Option<Resolution>,
+    /// The link is lost, and that was told.
+    link_is_lost: bool,
 }
 
 type Asking = Pin<Box<dyn Future<Output = io::Result<Answer>> + Send>>;
@@ -59,7 +61,8 @@ impl Watch {
         terminal: Option<Terminal>,
     ) -> Self {
         let (held, conflicts) = (Vec::new(), VecDeque::new());
-        Self { face, output, report, terminal, held, conflicts, for_all: None }
+        let (for_all, link_is_lost) = (None, false);
+        Self { face, output, report, terminal, held, conflicts, for_all, link_is_lost }
     }
 
     /// Follows the events to the batch's summary, and answers its conflicts.
@@ -78,6 +81,8 @@ impl Watch {
                     self.take(&event, asking.is_some())?;
                     match event {
                         Event::Conflict { item, from, to, .. } => {
+                            let shown = |(place, found)| (self.report.show(&place), found);
+                            let (from, to) = (shown(from), shown(to));
                             self.conflicts.push_back(Conflict { item, from, to });
                         }
                         Event::Summary { summary, .. } => {
@@ -94,9 +99,8 @@ impl Watch {
                 }
                 changed = link.changed(), if link_lives => {
                     link_lives = changed.is_ok();
-                    if let Face::Bars(bars) = &self.face {
-                        bars.link(&link.borrow_and_update(), Instant::now());
-                    }
+                    let state = link.borrow_and_update().clone();
+                    self.link(&state, asking.is_some());
                 }
             }
             while asking.is_none() {
@@ -114,6 +118,28 @@ impl Watch {
                     (None, None) => resolve(commands, item, Resolution::Skip, false).await,
                 }
             }
+        }
+    }
+
+    /// Bars say it beside them; else one line when the link is lost and one when it is back. For
+    /// scripts too it is a line for people: no event that they know is about the link.
+    fn link(&mut self, link: &LinkState, asks: bool) {
+        if let Face::Bars(bars) = &self.face {
+            return bars.link(link, Instant::now());
+        }
+        let line = match (link, self.link_is_lost) {
+            (LinkState::Reconnecting { reason, .. }, false) => {
+                self.link_is_lost = true;
+                text::link_lost(&self.report.what(reason))
+            }
+            (LinkState::Live { .. }, true) => {
+                self.link_is_lost = false;
+                text::link_is_back()
+            }
+            _ => return,
+        };
+        if !matches!(self.face, Face::Quiet) {
+            self.say(line, asks);
         }
     }
 

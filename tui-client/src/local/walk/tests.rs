@@ -73,7 +73,7 @@ fn a_tree_is_found_with_all_kinds_and_nothing_is_opened() {
     assert_eq!(told(Walk::of_contents(&tree, Links::Skip)), contents);
     let mut failing = set(whole);
     failing.remove("Link /link");
-    failing.insert("IsALink(Local) /link".to_owned());
+    failing.insert("LinkRefused /link".to_owned());
     assert_eq!(told(Walk::of(&tree, Links::Fail)), failing);
 }
 
@@ -90,7 +90,7 @@ fn what_is_named_itself_may_be_anything() {
     assert_eq!(one("file", Links::Skip), set(["f / 2"]));
     assert_eq!(one("pipe", Links::Skip), set(["NotAFile /"]));
     assert_eq!(one("link", Links::Skip), set(["Link /"]));
-    assert_eq!(one("link", Links::Fail), set(["IsALink(Local) /"]));
+    assert_eq!(one("link", Links::Fail), set(["LinkRefused /"]));
     assert_eq!(one("link", Links::Follow), set(["f / 2"]));
     assert_eq!(one("way", Links::Skip), set(["Link /"]));
     assert_eq!(one("way", Links::Follow), set(["d /"]));
@@ -121,8 +121,8 @@ fn followed_links_are_carried_and_loops_are_found() {
             "f /a/out/f 1",
             &back("/a/up"),
             &back("/here"),
-            "IsALink(Local) /loop",
-            "NotFound(Local) /dangling",
+            "LinkToNowhere /loop",
+            "LinkToNowhere /dangling",
         ])
     );
 }

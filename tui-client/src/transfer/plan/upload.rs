@@ -66,6 +66,11 @@ pub(super) async fn plan(
     Ok(())
 }
 
+/// Looking through a link found nothing there, or only the link again.
+fn leads_nowhere(failure: &Failure) -> bool {
+    matches!(failure.situation, Situation::NotFound(_) | Situation::IsALink(_))
+}
+
 /// A source and where it goes.
 struct Start {
     from: Arc<Path>,
@@ -116,7 +121,15 @@ async fn starts(
         let through = source.contents || links == Links::Follow;
         let disk = planner.context.disk.clone();
         let look = if through { look_through_on } else { look_on };
-        let looked = blocking(move || look(&disk, &path)).await;
+        let looked = blocking(move || {
+            look(&disk, &path).map_err(|failure| match look_on(&disk, &path) {
+                Ok(link) if link.kind == EntryKind::Link && leads_nowhere(&failure) => {
+                    Failure { situation: Situation::LinkToNowhere, ..failure }
+                }
+                _ => failure,
+            })
+        })
+        .await;
         let into_folder = |name: Option<Name>| match name {
             Some(name) => target.path.join(&name).map_err(|_| {
                 let subject = shown(&source.path);

@@ -1,11 +1,13 @@
 //! What dialogs ask and tell.
 
+use sampan_protocol::limits::{MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_NAMES};
 use sampan_protocol::path::NameError;
-use sampan_protocol::{Attributes, ByteSize, EntryKind};
+use sampan_protocol::{Attributes, ByteSize, EntryKind, PathError};
 
 use super::grouped;
 use crate::address::Server;
 use crate::app::dialog::connect::Problem;
+use crate::catalogue::engine::{address_problem, how_it_differs};
 
 pub const FIELD_PLACE: &str = "Place";
 pub const FIELD_USER: &str = "User";
@@ -51,8 +53,8 @@ pub fn identity_unknown(server: &Server) -> String {
 }
 
 /// Head of the overwrite question.
-pub fn target_exists(name: &str) -> String {
-    format!("{name} exists already, with other content.")
+pub fn target_exists(name: &str, new: &Attributes, there: &Attributes) -> String {
+    format!("{name} exists already, {}.", how_it_differs(new, there))
 }
 
 /// How the file that is there compares with the new one.
@@ -103,12 +105,29 @@ pub fn problem(problem: &Problem) -> String {
         Problem::NoHost => "Name a host.".to_owned(),
         Problem::Port => "A port is a number from 1 to 65535.".to_owned(),
         Problem::NoPassword => "Type the password.".to_owned(),
-        Problem::Place(error) => error.to_string(),
-        Problem::Path(error) => error.to_string(),
+        Problem::Place(error) => address_problem(error),
+        Problem::Path(error) => path_problem(*error),
+    }
+}
+
+/// What is filled in leads nowhere.
+fn path_problem(problem: PathError) -> String {
+    match problem {
+        PathError::Name(problem) => name_problem(problem),
+        PathError::AboveHome => "The path leads above the home.".to_owned(),
+        PathError::TooLong => {
+            format!("The path has more than {MAX_PATH_BYTES} bytes or {MAX_PATH_NAMES} names.")
+        }
     }
 }
 
 /// What is filled in is no name.
 pub fn name_problem(problem: NameError) -> String {
-    problem.to_string()
+    match problem {
+        NameError::Empty => "A name is empty.".to_owned(),
+        NameError::Dots => "A name is `.` or `..`.".to_owned(),
+        NameError::Slash => "A name holds a `/`.".to_owned(),
+        NameError::Nul => "A name holds a NUL byte.".to_owned(),
+        NameError::TooLong => format!("A name has more than {MAX_NAME_BYTES} bytes."),
+    }
 }

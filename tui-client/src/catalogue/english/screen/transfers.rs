@@ -77,7 +77,8 @@ pub fn arrow(direction: Direction) -> &'static str {
 
 /// Small files that travel together.
 pub fn group(folder: &str, files: u64) -> String {
-    format!("{folder} · {} files", grouped(files))
+    let files = if files == 1 { "1 file".to_owned() } else { format!("{} files", grouped(files)) };
+    format!("{folder} · {files}")
 }
 
 /// Something that is never carried.
