@@ -234,11 +234,6 @@ pub fn upload(id: UploadId) -> String {
     format!("upload {id}")
 }
 
-/// `uploads --abort` of what is not there.
-pub fn the_place_lists_uploads() -> String {
-    "without ids and --abort the same command lists those that are there".to_owned()
-}
-
 /// `uploads` with ids and without `--abort`, or the other way round.
 pub fn ids_go_with_abort() -> String {
     "--abort needs the ids of uploads before the place, and ids need --abort".to_owned()
