@@ -59,7 +59,8 @@ fn a_command_whose_password_does_not_come_is_stopped_with_130() {
     for signal in SIGNALS {
         let mut command = data.command(&ADD);
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let input = child.stdin.take();
         // Signals are heard by a thread of their own, which says when it is there.
         let tasks = format!("/proc/{}/task", child.id());
         let hears = || {
@@ -72,8 +73,9 @@ fn a_command_whose_password_does_not_come_is_stopped_with_130() {
             std::thread::yield_now();
         }
         kill_process(Pid::from_child(&child), signal).unwrap();
-        // Its input stays open until it has ended.
         let ended = child.wait_with_output().unwrap();
+        // It was open, and silent, until then.
+        drop(input);
         assert_eq!(ended.status.code(), Some(130), "{ended:?}");
     }
     assert!(!data.path().exists());
