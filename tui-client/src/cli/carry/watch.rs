@@ -127,7 +127,7 @@ impl Watch {
         if let Face::Bars(bars) = &self.face {
             return bars.link(link, Instant::now());
         }
-        let line = match (link, self.link_is_lost) {
+        let news = match (link, self.link_is_lost) {
             (LinkState::Reconnecting { reason, .. }, false) => {
                 self.link_is_lost = true;
                 text::link_lost(&self.report.what(reason))
@@ -139,7 +139,7 @@ impl Watch {
             _ => return,
         };
         if !matches!(self.face, Face::Quiet) {
-            self.say(line, asks);
+            self.say(news, asks);
         }
     }
 

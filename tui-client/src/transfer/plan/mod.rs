@@ -74,10 +74,9 @@ pub(super) async fn plan(context: Arc<Context>, id: PlanId, batch: Batch, steps:
     let planner = Planner { context, options: batch.options, id, steps, need: Need::default() };
     let ended = match batch.route {
         Route::Upload { sources, target } => {
-            let planned = upload::plan(&planner, once(sources), target.clone()).await;
-            match planned {
+            match upload::plan(&planner, once(sources), target.clone()).await {
                 Ok(()) if planner.options.dry_run => planner.fits(target.path).await,
-                planned => planned,
+                ended => ended,
             }
         }
         Route::Download { sources, target } => {
