@@ -209,13 +209,11 @@ impl Watch {
     }
 
     fn would_carry(&mut self, from: &Location, to: &Location) -> Result<(), Stop> {
-        match self.face {
-            Face::Json(_) => Ok(()),
-            _ => {
-                let line = text::would_carry(&self.report.show(from), &self.report.show(to));
-                self.output.line(&line)
-            }
+        if matches!(self.face, Face::Json(_)) {
+            return Ok(());
         }
+        let line = text::would_carry(&self.report.show(from), &self.report.show(to));
+        self.output.line(&line)
     }
 
     /// What the person asked to leave out needs no naming; what cannot be carried does.

@@ -277,12 +277,11 @@ impl Walking<'_> {
         }
         listings.enter(item.below.clone(), there.is_some());
         if self.planner.options.dry_run {
-            let outcome = match there {
-                Some(_) => Outcome::Unchanged,
-                None => {
-                    self.planner.need.folder();
-                    Outcome::Skipped(SkipReason::DryRun)
-                }
+            let outcome = if there.is_some() {
+                Outcome::Unchanged
+            } else {
+                self.planner.need.folder();
+                Outcome::Skipped(SkipReason::DryRun)
             };
             return self.planner.settle(from, Location::Remote(to), Some(source), outcome).await;
         }
