@@ -7,6 +7,7 @@ mod each_call;
 mod faults;
 mod own_files;
 mod power;
+mod power_own;
 mod recorder;
 mod scenario;
 mod sources;

@@ -31,7 +31,7 @@ const FAULTS: [Fault; 9] = [
     Fault::Short(Errno::NOSPC),
     Fault::Short(Errno::DQUOT),
 ];
-const SEED: [u8; 32] = [7; 32];
+pub(super) const SEED: [u8; 32] = [7; 32];
 const LONG: Duration = Duration::from_hours(40 * 24);
 
 /// Something that the program does with its own files.
@@ -48,7 +48,7 @@ struct Step {
     may_do_without: bool,
 }
 
-fn account() -> Account {
+pub(super) fn account() -> Account {
     Place::parse("anna@host".as_ref(), None).unwrap().account
 }
 
@@ -56,11 +56,11 @@ fn command(verb: &'static str) -> JournalKey {
     JournalKey::new(&account(), &JournalScope::Command { verb, operands: vec![b"/x".to_vec()] })
 }
 
-fn queue() -> JournalKey {
+pub(super) fn queue() -> JournalKey {
     JournalKey::new(&account(), &JournalScope::Queue)
 }
 
-fn open(state: &State, key: &JournalKey) -> Result<Journal, Failure> {
+pub(super) fn open(state: &State, key: &JournalKey) -> Result<Journal, Failure> {
     Journal::open(state, key, SEED, 1)
 }
 
@@ -135,7 +135,7 @@ fn check_failure(failure: &Failure, fault: Fault, home: &Path, why: &str) {
 }
 
 /// What a queue remembers, checked to be whole.
-fn batches(state: &State, why: &str) -> Vec<u64> {
+pub(super) fn batches(state: &State, why: &str) -> Vec<u64> {
     let journal = open(state, &queue());
     let journal = journal.unwrap_or_else(|again| panic!("{why}: {again:?}"));
     let whole = |(id, content): (u64, Vec<u8>)| {
@@ -149,7 +149,7 @@ fn content_of(batch: u64) -> Vec<u8> {
     blake3::hash(&batch.to_le_bytes()).as_bytes().repeat(20)
 }
 
-fn begin(journal: &mut Journal, batch: u64) -> Result<(), Failure> {
+pub(super) fn begin(journal: &mut Journal, batch: u64) -> Result<(), Failure> {
     journal.begin(batch, &content_of(batch))
 }
 
@@ -311,13 +311,13 @@ fn each_call_of_sweeping_fails() {
     );
 }
 
-fn pin(state: &State, host: &str, why: &str) -> Option<String> {
+pub(super) fn pin(state: &State, host: &str, why: &str) -> Option<String> {
     let known = state.known_servers();
     let found = known.pin(&server(host));
     found.unwrap_or_else(|failure| panic!("{why}: {failure:?}")).map(|pin| pin.fingerprint)
 }
 
-fn server(host: &str) -> sampan_client::address::Server {
+pub(super) fn server(host: &str) -> sampan_client::address::Server {
     sampan_client::address::Server::parse(host, None).unwrap()
 }
 
@@ -373,7 +373,7 @@ fn each_call_of_pinning_fails() {
     );
 }
 
-fn key(state: &State, why: &str) -> Option<u8> {
+pub(super) fn key(state: &State, why: &str) -> Option<u8> {
     let found = state.login_key(&account());
     let found = found.unwrap_or_else(|failure| panic!("{why}: {failure:?}"))?;
     assert!(found.iter().all(|byte| *byte == found[0]), "{why}");

@@ -29,7 +29,7 @@ fn step(all: usize) -> usize {
 }
 
 /// Random numbers that are the same in every run.
-fn lots() -> impl FnMut() -> u64 {
+pub(super) fn lots() -> impl FnMut() -> u64 {
     let mut reader = blake3::Hasher::new().update(b"lots of power cuts").finalize_xof();
     move || {
         let mut bytes = [0; 8];
@@ -81,7 +81,7 @@ fn check_prefixes(
     distinct
 }
 
-fn digest(tree: &Tree) -> blake3::Hash {
+pub(super) fn digest(tree: &Tree) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     for (path, (mode, seconds, content)) in tree {
         hasher.update(
@@ -92,7 +92,7 @@ fn digest(tree: &Tree) -> blake3::Hash {
     hasher.finalize()
 }
 
-fn lay_out(folder: &Path, tree: &Tree) {
+pub(super) fn lay_out(folder: &Path, tree: &Tree) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
