@@ -67,10 +67,11 @@ impl Inner {
             }
             Err(error) => return Err(failed(error)),
         };
-        self.disk.flush_folder(homes).map_err(&failed)?;
         let used = Charge { bytes: found.bytes, entries: found.entries };
-        let inserted = self.db.write("making an account", move |connection| {
-            accounts::insert(connection, &new, now, used)
+        let inserted = self.disk.flush_folder(homes).map_err(&failed).and_then(|()| {
+            self.db.write("making an account", move |connection| {
+                accounts::insert(connection, &new, now, used)
+            })
         });
         match inserted {
             Ok(account) => Ok((account, found)),

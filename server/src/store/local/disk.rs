@@ -4,9 +4,14 @@
 //! dead in the middle of a change and opens the same folder again.
 //!
 //! Users' paths are opened by `openat2` below an open folder, never through a link and never into
-//! another mount; all else works on (folder, name) or on an open file. Invariant: no call here
-//! takes an absolute path but `/proc/self/fd/N` of a descriptor that it was given, and the kernel's
-//! own name of its boot.
+//! another mount; all else works on (folder, name) or on an open file.
+//!
+//! A call that may be made twice is made again while a signal interrupts it, and a write goes on where
+//! it stopped. One that gives or takes a name is made once: interrupted it may have been done, and
+//! whoever asked looks, as after any failure.
+//!
+//! Invariant: no call here takes an absolute path but `/proc/self/fd/N` of a descriptor that it was
+//! given, and the kernel's own name of its boot.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -18,7 +23,7 @@ use rustix::fs::{
     self, Access, AtFlags, FallocateFlags, Mode as Bits, OFlags, RawDir, RenameFlags, ResolveFlags,
     SeekFrom, StatxFlags, Timespec, Timestamps,
 };
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 use sampan_protocol::{Mode, Timestamp};
 
 use super::attributes::Meta;
@@ -113,6 +118,34 @@ impl Disk {
         }
     }
 
+    /// A call that may be made twice.
+    fn again<T>(&self, call: Call, mut make: impl FnMut() -> Result<T, Errno>) -> io::Result<T> {
+        loop {
+            match self.gate(call).and_then(|()| Ok(make()?)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// A flush; without one to make, the place of it.
+    fn flush(
+        &self,
+        call: Call,
+        file: BorrowedFd<'_>,
+        make: Option<impl Fn(BorrowedFd<'_>) -> Result<(), Errno> + Copy>,
+    ) -> io::Result<()> {
+        loop {
+            self.alive()?;
+            let before =
+                self.faults.as_ref().map_or(Ok(()), |faults| faults.before_flush(call, file));
+            match before.and_then(|()| make.map_or(Ok(()), |make| Ok(make(file)?))) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                answer => return answer,
+            }
+        }
+    }
+
     /// Opens `path`, names with `/` between them, below `folder`.
     pub(super) fn open_beneath(
         &self,
@@ -120,12 +153,14 @@ impl Disk {
         path: &[u8],
         open: Open,
     ) -> io::Result<OwnedFd> {
-        self.gate(Call::Open)?;
         let path = if path.is_empty() { b"." } else { path };
         for _ in 0..LOOKUP_TRIES {
-            match fs::openat2(folder.as_fd(), path, open.flags(), Bits::empty(), BENEATH) {
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                opened => return Ok(opened?),
+            let opened = self.again(Call::Open, || {
+                fs::openat2(folder.as_fd(), path, open.flags(), Bits::empty(), BENEATH)
+            });
+            match opened {
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::AGAIN) => {}
+                opened => return opened,
             }
         }
         Err(Errno::AGAIN.into())
@@ -133,10 +168,9 @@ impl Disk {
 
     /// Opens a file again for reading that [`Open::Handle`] found to be regular.
     pub(super) fn reopen(&self, handle: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-        self.gate(Call::Open)?;
         let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        Ok(fs::openat(fs::CWD, path, flags, Bits::empty())?)
+        self.again(Call::Open, || fs::openat(fs::CWD, &path, flags, Bits::empty()))
     }
 
     /// Makes and opens a file that must not be there.
@@ -154,15 +188,15 @@ impl Disk {
 
     /// Describes a name; a link is described itself.
     pub(super) fn stat(&self, folder: impl AsFd, name: &[u8]) -> io::Result<Meta> {
-        self.gate(Call::Stat)?;
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        Ok(self.meta(&fs::statx(folder, name, flags, STATS)?))
+        let stat = self.again(Call::Stat, || fs::statx(&folder, name, flags, STATS))?;
+        Ok(self.meta(&stat))
     }
 
     /// Describes what is open.
     pub(super) fn stat_open(&self, file: impl AsFd) -> io::Result<Meta> {
-        self.gate(Call::Stat)?;
-        Ok(self.meta(&fs::statx(file, "", AtFlags::EMPTY_PATH, STATS)?))
+        let stat = self.again(Call::Stat, || fs::statx(&file, "", AtFlags::EMPTY_PATH, STATS))?;
+        Ok(self.meta(&stat))
     }
 
     fn meta(&self, stat: &fs::Statx) -> Meta {
@@ -175,9 +209,8 @@ impl Disk {
 
     /// Which mount and device an open folder lies on.
     pub(super) fn mount_of(&self, folder: impl AsFd) -> io::Result<(u64, u32, u32)> {
-        self.gate(Call::Stat)?;
         let flags = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
-        let stat = fs::statx(folder, "", AtFlags::EMPTY_PATH, flags)?;
+        let stat = self.again(Call::Stat, || fs::statx(&folder, "", AtFlags::EMPTY_PATH, flags))?;
         Ok((stat.stx_mnt_id, stat.stx_dev_major, stat.stx_dev_minor))
     }
 
@@ -216,7 +249,6 @@ impl Disk {
         length: usize,
         offset: u64,
     ) -> io::Result<()> {
-        self.gate(Call::Read)?;
         let start = buffer.len();
         buffer.reserve_exact(length);
         while buffer.len() - start < length {
@@ -224,11 +256,12 @@ impl Disk {
             // The spare room may be more than was asked for.
             let wanted = length - (buffer.len() - start);
             let read = if buffer.capacity() - buffer.len() <= wanted {
-                retry_on_intr(|| rustix::io::pread(&file, spare_capacity(buffer), at))?
+                self.again(Call::Read, || rustix::io::pread(&file, spare_capacity(buffer), at))?
             } else {
                 let from = buffer.len();
                 buffer.resize(from + wanted, 0);
-                let read = retry_on_intr(|| rustix::io::pread(&file, &mut buffer[from..], at));
+                let read =
+                    self.again(Call::Read, || rustix::io::pread(&file, &mut buffer[from..], at));
                 buffer.truncate(from + *read.as_ref().unwrap_or(&0));
                 read?
             };
@@ -246,9 +279,10 @@ impl Disk {
         mut bytes: &[u8],
         mut offset: u64,
     ) -> io::Result<()> {
-        self.gate(Call::Write)?;
         while !bytes.is_empty() {
-            let written = retry_on_intr(|| rustix::io::pwrite(&file, bytes, offset))?;
+            let takes = self.faults.as_ref().map(|faults| faults.takes(bytes.len()));
+            let some = &bytes[..takes.unwrap_or(bytes.len())];
+            let written = self.again(Call::Write, || rustix::io::pwrite(&file, some, offset))?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
@@ -259,44 +293,40 @@ impl Disk {
     }
 
     pub(super) fn truncate(&self, file: impl AsFd, length: u64) -> io::Result<()> {
-        self.gate(Call::Write)?;
-        Ok(fs::ftruncate(file, length)?)
+        self.again(Call::Write, || fs::ftruncate(&file, length))
     }
 
     /// Takes the space of a file, so that a full disk shows before its bytes move. Says whether the
     /// file system can.
     pub(super) fn allocate(&self, file: impl AsFd, length: u64) -> io::Result<bool> {
-        self.gate(Call::Allocate)?;
         if length == 0 {
             return Ok(true);
         }
         let flags = FallocateFlags::KEEP_SIZE;
-        match retry_on_intr(|| fs::fallocate(file.as_fd(), flags, 0, length)) {
-            Ok(()) => Ok(true),
+        self.again(Call::Allocate, || match fs::fallocate(file.as_fd(), flags, 0, length) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+            taken => taken.map(|()| true),
+        })
     }
 
     pub(super) fn set_mode(&self, file: impl AsFd, mode: Mode) -> io::Result<()> {
-        self.gate(Call::SetAttributes)?;
-        Ok(fs::fchmod(file, Bits::from_raw_mode(mode.bits()))?)
+        self.again(Call::SetAttributes, || fs::fchmod(&file, Bits::from_raw_mode(mode.bits())))
     }
 
     /// Sets the mode of a folder that may keep us out: of what the handle holds, whatever has its
     /// name by now.
     pub(super) fn set_mode_of(&self, handle: BorrowedFd<'_>, mode: Mode) -> io::Result<()> {
-        self.gate(Call::SetAttributes)?;
         let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
-        Ok(fs::chmodat(fs::CWD, path, Bits::from_raw_mode(mode.bits()), AtFlags::empty())?)
+        let mode = Bits::from_raw_mode(mode.bits());
+        self.again(Call::SetAttributes, || fs::chmodat(fs::CWD, &path, mode, AtFlags::empty()))
     }
 
     pub(super) fn set_mtime(&self, file: impl AsFd, mtime: Timestamp) -> io::Result<()> {
-        self.gate(Call::SetAttributes)?;
         let last_modification =
             Timespec { tv_sec: mtime.seconds(), tv_nsec: i64::from(mtime.nanos()) };
         let last_access = Timespec { tv_sec: 0, tv_nsec: fs::UTIME_OMIT };
-        Ok(fs::futimens(file, &Timestamps { last_access, last_modification })?)
+        let times = Timestamps { last_access, last_modification };
+        self.again(Call::SetAttributes, || fs::futimens(&file, &times))
     }
 
     /// Moves a name; one that is there already is an error.
@@ -339,21 +369,21 @@ impl Disk {
 
     /// Makes a file's bytes and attributes durable, unless durability is relaxed.
     pub(super) fn flush_file(&self, file: impl AsFd) -> io::Result<()> {
-        self.gate(Call::FlushFile)?;
-        if !self.durable {
-            return Ok(());
-        }
-        retry_on_intr(|| fs::fsync(file.as_fd()))?;
+        self.flush(
+            Call::FlushFile,
+            file.as_fd(),
+            self.durable.then_some(|file: BorrowedFd<'_>| fs::fsync(file)),
+        )?;
         self.flushed(file)
     }
 
     /// Makes a file's bytes durable, to bound what is dirty.
     pub(super) fn flush_bytes(&self, file: impl AsFd) -> io::Result<()> {
-        self.gate(Call::FlushFile)?;
-        if !self.durable {
-            return Ok(());
-        }
-        retry_on_intr(|| fs::fdatasync(file.as_fd()))?;
+        self.flush(
+            Call::FlushFile,
+            file.as_fd(),
+            self.durable.then_some(|file: BorrowedFd<'_>| fs::fdatasync(file)),
+        )?;
         self.flushed(file)
     }
 
@@ -361,30 +391,35 @@ impl Disk {
     /// that what is read next is what the disk has. After a flush that failed the kernel keeps the
     /// bytes as clean, and no later flush of another descriptor says so (fsync(2), "EIO").
     pub(super) fn settle_bytes(&self, file: impl AsFd) -> io::Result<()> {
-        self.gate(Call::FlushFile)?;
-        retry_on_intr(|| fs::fdatasync(file.as_fd()))?;
+        self.flush(
+            Call::FlushFile,
+            file.as_fd(),
+            Some(|file: BorrowedFd<'_>| fs::fdatasync(file)),
+        )?;
         Ok(fs::fadvise(file, 0, None, fs::Advice::DontNeed)?)
     }
 
     /// Makes a folder's names durable, unless durability is relaxed.
     pub(super) fn flush_folder(&self, folder: impl AsFd) -> io::Result<()> {
-        self.gate(Call::FlushFolder)?;
-        if !self.durable {
-            return Ok(());
-        }
-        retry_on_intr(|| fs::fsync(folder.as_fd()))?;
+        self.flush(
+            Call::FlushFolder,
+            folder.as_fd(),
+            self.durable.then_some(|file: BorrowedFd<'_>| fs::fsync(file)),
+        )?;
         self.flushed(folder)
     }
 
     /// Makes all of the file system durable, unless durability is relaxed.
     pub(super) fn flush_all(&self, folder: impl AsFd) -> io::Result<()> {
-        if self.durable { self.sync(folder) } else { self.gate(Call::FlushAll) }
+        if self.durable {
+            return self.sync(folder);
+        }
+        self.flush(Call::FlushAll, folder.as_fd(), None::<fn(BorrowedFd<'_>) -> Result<(), Errno>>)
     }
 
     /// Makes all of the file system durable, also if durability is relaxed.
     pub(super) fn sync(&self, folder: impl AsFd) -> io::Result<()> {
-        self.gate(Call::FlushAll)?;
-        retry_on_intr(|| fs::syncfs(folder.as_fd()))?;
+        self.flush(Call::FlushAll, folder.as_fd(), Some(|file: BorrowedFd<'_>| fs::syncfs(file)))?;
         if let Some(faults) = &self.faults {
             faults.flushed(None);
         }
@@ -393,7 +428,9 @@ impl Disk {
 
     /// Tells a test.
     fn flushed(&self, file: impl AsFd) -> io::Result<()> {
-        if let Some(faults) = &self.faults {
+        if let Some(faults) = &self.faults
+            && self.durable
+        {
             faults.flushed(Some(fs::fstat(file)?.st_ino));
         }
         Ok(())
@@ -402,9 +439,8 @@ impl Disk {
     /// What the kernel calls the time since the machine started: under another name nothing that
     /// was not flushed can be there.
     pub(super) fn boot(&self) -> io::Result<Vec<u8>> {
-        self.gate(Call::Open)?;
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = fs::openat(fs::CWD, "/proc/sys/kernel/random/boot_id", flags, Bits::empty())?;
+        let (path, flags) = ("/proc/sys/kernel/random/boot_id", OFlags::RDONLY | OFlags::CLOEXEC);
+        let file = self.again(Call::Open, || fs::openat(fs::CWD, path, flags, Bits::empty()))?;
         let mut boot = Vec::new();
         self.read_at(&file, &mut boot, 64, 0)?;
         Ok(boot)
@@ -412,8 +448,7 @@ impl Disk {
 
     /// Bytes that the file system still gives us.
     pub(super) fn space(&self, folder: impl AsFd) -> io::Result<u64> {
-        self.gate(Call::Space)?;
-        let space = fs::fstatvfs(folder)?;
+        let space = self.again(Call::Space, || fs::fstatvfs(&folder))?;
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
     }
 }

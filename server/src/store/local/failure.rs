@@ -47,8 +47,9 @@ pub(super) fn about<'a>(
 
 /// For calls on the store's own files: only a full disk is not a failure.
 pub(super) fn while_doing(doing: &'static str) -> impl Fn(io::Error) -> StoreError {
-    move |source| match Errno::from_io_error(&source) {
-        Some(Errno::NOSPC | Errno::DQUOT) => Situation::DiskFull.into(),
+    // By its kind: some name the folder too, and are no plain errno any more.
+    move |source| match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Situation::DiskFull.into(),
         _ => StoreError::Disk { doing, source },
     }
 }

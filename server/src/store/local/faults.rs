@@ -4,6 +4,7 @@
 //! Invariant: a store without [`Faults`] does what it does with those that answer nothing.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use sampan_protocol::Timestamp;
 
@@ -51,6 +52,18 @@ pub trait Faults: Send + Sync + 'static {
     fn before(&self, call: Call) -> io::Result<()> {
         let _ = call;
         Ok(())
+    }
+
+    /// Before a file, a folder or its file system is flushed. A flush that fails may lose what it was
+    /// to make durable, and the next one need not say so (fsync(2), "EIO"): here is the place to.
+    fn before_flush(&self, call: Call, file: BorrowedFd<'_>) -> io::Result<()> {
+        let _ = file;
+        self.before(call)
+    }
+
+    /// How many of `length` bytes one write takes.
+    fn takes(&self, length: usize) -> usize {
+        length
     }
 
     /// At a named step of a change. `false` ends the store there, as a power cut would.

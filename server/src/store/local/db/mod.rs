@@ -45,8 +45,10 @@ const STATEMENTS: usize = 128;
 
 type Reply = Box<dyn FnOnce(&std::result::Result<(), String>) + Send>;
 /// Runs in a savepoint; `Ok` keeps what it did, and its reply waits for the commit.
-/// Without a connection no transaction could begin, which its reply is told.
-type Write = Box<dyn FnOnce(Option<&Connection>) -> std::result::Result<Reply, Reply> + Send>;
+/// Without a connection no transaction could begin, and its reply is told why.
+type Write = Box<
+    dyn FnOnce(std::result::Result<&Connection, &str>) -> std::result::Result<Reply, Reply> + Send,
+>;
 
 /// The open database.
 pub(super) struct Db {
@@ -118,9 +120,9 @@ impl Db {
                 })
             };
             match connection.map(write) {
-                Some(Ok(kept)) => Ok(reply(Ok(kept))),
-                Some(Err(error)) => Err(reply(Err(error))),
-                None => Err(reply(Err(commit_failed(doing, "no transaction could begin")))),
+                Ok(Ok(kept)) => Ok(reply(Ok(kept))),
+                Ok(Err(error)) => Err(reply(Err(error))),
+                Err(why) => Err(reply(Err(commit_failed(doing, why)))),
             }
         });
         let writes = lock(&self.writes).clone().ok_or(StoreError::Closed)?;
@@ -243,6 +245,14 @@ fn commit_failed(doing: &'static str, error: &str) -> StoreError {
 
 const FULL: &str = "the disk is full";
 
+/// What those are told whose transaction failed.
+fn told(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => FULL.to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// The writer's life: groups until the queue closes.
 fn write_all(connection: &Connection, queue: &Receiver<Write>, disk: &Disk) {
     while let Ok(first) = queue.recv() {
@@ -254,10 +264,7 @@ fn write_all(connection: &Connection, queue: &Receiver<Write>, disk: &Disk) {
                 tracing::error!(%error, "cannot roll a transaction back");
             }
         }
-        let committed = committed.map_err(|error| match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => FULL.to_owned(),
-            _ => error.to_string(),
-        });
+        let committed = committed.map_err(|error| told(&error));
         for reply in replies {
             reply(&committed);
         }
@@ -281,7 +288,7 @@ fn write_group(
         match &begun {
             Ok(()) => {
                 connection.execute_batch("SAVEPOINT one")?;
-                match write(Some(connection)) {
+                match write(Ok(connection)) {
                     Ok(reply) => replies.push(reply),
                     Err(reply) => {
                         replies.push(reply);
@@ -290,7 +297,7 @@ fn write_group(
                 }
                 connection.execute_batch("RELEASE one")?;
             }
-            Err(_) => match write(None) {
+            Err(error) => match write(Err(&told(error))) {
                 Ok(reply) | Err(reply) => replies.push(reply),
             },
         }
@@ -307,7 +314,7 @@ fn write_group(
 fn gate(disk: &Disk) -> rusqlite::Result<()> {
     let failed = |error: io::Error| match rustix::io::Errno::from_io_error(&error) {
         // As SQLite says it.
-        Some(rustix::io::Errno::NOSPC) => {
+        Some(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => {
             let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
             rusqlite::Error::SqliteFailure(full, None)
         }

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::Local;
 use super::scenario::{Attempt, Scenario, again, check_books, check_staging};
 use crate::store::local::{Call, Durability, Faults, LocalOptions};
+use crate::store::{Result, Situation, StoreError};
 
 /// Fails the n-th call, and perhaps one soon after it.
 #[derive(Default)]
@@ -77,6 +78,10 @@ async fn survives_failing_calls(scenario: Scenario, then: Option<u32>, errno: Er
         let result = attempt.run(&anna).await;
         let Some(failed) = faults.disarm() else { break };
         let what = format!("{scenario:?}, call {calls}, {failed:?}, {result:?}");
+        // Deleting takes no room, and a member of a pack is refused for what it lacks by then.
+        if !matches!(scenario, Scenario::Pack | Scenario::RemoveTree) {
+            check_told(errno, &result, &what);
+        }
         attempt.check_always(&anna).await;
         // Whatever was left over is settled before the next change; a client asks again.
         let mut tries = 0;
@@ -96,6 +101,25 @@ async fn survives_failing_calls(scenario: Scenario, then: Option<u32>, errno: Er
     assert!(calls > 5, "{scenario:?} made only {calls} calls");
 }
 
+/// A disk without room, or an account of the file system's own quota without, is told as that: the
+/// server cannot do more about the one than about the other.
+pub(super) fn check_told<T: std::fmt::Debug>(errno: Errno, result: &Result<T>, what: &str) {
+    if let (Errno::NOSPC | Errno::DQUOT, Err(error)) = (errno, result) {
+        assert!(is_told_full(error), "{what}");
+    }
+}
+
+/// Refused, or done in part and to be finished, which is no refusal.
+pub(super) fn is_told_full(error: &StoreError) -> bool {
+    match error {
+        StoreError::Refused { situation, .. } => *situation == Situation::DiskFull,
+        StoreError::Disk { doing, source } => {
+            *doing == "finishing a change" && source.to_string().contains("disk is full")
+        }
+        _ => false,
+    }
+}
+
 macro_rules! each_call {
     ($($test:ident = $scenario:ident,)*) => {
         $(
@@ -103,6 +127,7 @@ macro_rules! each_call {
             async fn $test() {
                 survives_each_failing_call(Scenario::$scenario, Errno::IO).await;
                 survives_each_failing_call(Scenario::$scenario, Errno::NOSPC).await;
+                survives_each_failing_call(Scenario::$scenario, Errno::DQUOT).await;
             }
         )*
     };

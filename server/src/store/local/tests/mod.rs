@@ -1,11 +1,14 @@
 //! The local store: every property of a store, then its own.
 
 mod accounts;
+mod chores;
 mod conformance;
 mod crash;
 mod disk;
 mod fairness;
 mod faults;
+mod flushes;
+mod full;
 mod isolation;
 mod model;
 mod power;
@@ -14,6 +17,7 @@ mod regressions;
 mod scans;
 mod scenario;
 mod staged;
+mod unsteady;
 mod workers;
 
 use std::path::Path;

@@ -26,6 +26,22 @@ pub(super) enum Scenario {
     Abort,
 }
 
+impl Scenario {
+    pub(super) const ALL: &[Self] = &[
+        Self::Mkdir,
+        Self::Publish,
+        Self::Replace,
+        Self::Move,
+        Self::MoveOver,
+        Self::RemoveFile,
+        Self::RemoveFolder,
+        Self::RemoveTree,
+        Self::Pack,
+        Self::SetAttributes,
+        Self::Abort,
+    ];
+}
+
 /// One change under test: its client, who repeats it until it is answered.
 pub(super) struct Attempt {
     scenario: Scenario,
