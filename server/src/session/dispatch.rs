@@ -4,7 +4,6 @@ use std::marker::PhantomData;
 
 use sampan_protocol::message::{Op, Request};
 use sampan_protocol::wire::decode_args;
-use sampan_protocol::{ErrorCode, Refusal};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -53,11 +52,7 @@ impl Serving {
             Op::FITS => self.whole(request, quota::fits).await,
 
             Op::HELLO | Op::SCRAM_PROOF => self.broken(&request.lane, "logged in already").await,
-            Op(number) => {
-                let why = format!("this server knows no operation {number}");
-                let refusal = Refusal::new(ErrorCode::UNSUPPORTED, why);
-                self.turn_away(&request.lane, request.is_last, refusal).await
-            }
+            op => self.turn_away(&request.lane, request.is_last, reply::unsupported(op)).await,
         }
     }
 

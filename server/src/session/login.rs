@@ -31,12 +31,12 @@ use sampan_protocol::message::{
 use sampan_protocol::scram::{HelloHash, LoginRefused, NONCE_BYTES, ServerLogin, Verifier};
 use sampan_protocol::transport::{FrameReader, FrameWriter, ReadError, Secured, WriteError};
 use sampan_protocol::wire::{DecodeError, Envelope, Flags, decode_args, encode_header};
-use sampan_protocol::{ErrorCode, Refusal, RequestId, Timestamp};
+use sampan_protocol::{RequestId, Timestamp};
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 use tokio::time::timeout;
 
-use super::reply::refusal_of_store;
+use super::reply::refusal_of_login;
 use super::writing::{goodbye, goodbye_header};
 use super::{NoRoom, OpenSession};
 use crate::account::{AccountName, KnownKey, Origin, PASSWORD_ITERATIONS};
@@ -48,9 +48,6 @@ const NOBODY: AccountId = AccountId(0);
 
 /// A key's last use is written down at most this often, in seconds.
 const KEY_USE_GRAIN: i64 = 60;
-
-/// When to try again where there was no room, in milliseconds.
-const NO_ROOM_RETRY_MS: u64 = 5000;
 
 /// How long a refused peer gets to read why.
 const LINGER: Duration = Duration::from_millis(500);
@@ -319,7 +316,7 @@ impl Login<'_> {
 
     /// Tells the peer and closes, once it has read that or after a little while.
     async fn tell(mut self, error: &LoginFailed) {
-        let header = match (refusal_of(error), self.answering) {
+        let header = match (refusal_of_login(error), self.answering) {
             (Some(refusal), Some((id, op))) => encode_header(id, op, Flags::REFUSAL, &refusal),
             (Some(_), None) => goodbye_header(goodbye(GoodbyeReason::ProtocolError)),
             (None, _) => return,
@@ -336,42 +333,6 @@ impl Login<'_> {
         let read_on = async { while let Ok(Some(_)) = self.reader.next().await {} };
         if timeout(LINGER, read_on).await.is_err() {
             tracing::debug!("the refused peer did not close");
-        }
-    }
-}
-
-/// What the peer is told; `None` if it is gone.
-fn refusal_of(error: &LoginFailed) -> Option<Refusal> {
-    let refusal = |code, message: &str| Some(Refusal::new(code, message));
-    match error {
-        LoginFailed::Read(ReadError::TooLong(too_long)) => {
-            refusal(ErrorCode::MALFORMED, &too_long.to_string())
-        }
-        LoginFailed::Read(_) | LoginFailed::Write(_) | LoginFailed::Left => None,
-        LoginFailed::Malformed(_) => refusal(ErrorCode::MALFORMED, "the frame cannot be read"),
-        LoginFailed::BadHello(why) => refusal(ErrorCode::MALFORMED, why),
-        LoginFailed::LoginRequired(_) => refusal(ErrorCode::LOGIN_REQUIRED, "log in first"),
-        LoginFailed::Version { .. } => {
-            let message = format!("this server speaks version {PROTOCOL_VERSION}");
-            refusal(ErrorCode::VERSION_UNSUPPORTED, &message)
-        }
-        LoginFailed::Refused { .. } => {
-            refusal(ErrorCode::LOGIN_REFUSED, "name, password or key are wrong")
-        }
-        LoginFailed::Throttled { wait_ms, .. } => {
-            // The login is refused, not the connection: a script tells the two apart.
-            let mut refusal = Refusal::new(ErrorCode::LOGIN_REFUSED, "too many failed tries");
-            refusal.retry_after_ms = Some(*wait_ms);
-            Some(refusal)
-        }
-        LoginFailed::NoRoom { why, .. } => {
-            let mut refusal = Refusal::new(ErrorCode::BUSY, why.to_string());
-            refusal.retry_after_ms = Some(NO_ROOM_RETRY_MS);
-            Some(refusal)
-        }
-        LoginFailed::Store(StoreError::Closed) => Some(refusal_of_store(StoreError::Closed)),
-        LoginFailed::Store(_) => {
-            refusal(ErrorCode::INTERNAL, "the server failed; its log says why")
         }
     }
 }

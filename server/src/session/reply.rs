@@ -1,17 +1,23 @@
-//! From what a handler came to, to what the peer is told: the one place that knows both.
+//! From what a handler or a login came to, to what the peer is told: the one place that knows both.
 //!
-//! Here, and only here, a refusal or failure is logged.
+//! Here, and only here, what a handler came to is logged.
 //!
-//! Invariant: what leaves holds no name of the server's insides; causes go to the log.
+//! Invariant: no other file of the server chooses a wire code, and what leaves holds no name of the server's insides; causes go to the log.
 
+use sampan_protocol::limits::PROTOCOL_VERSION;
 use sampan_protocol::message::{Op, Request};
+use sampan_protocol::transport::ReadError;
 use sampan_protocol::wire::Flags;
 use sampan_protocol::{ErrorCode, Refusal};
 
 use super::answers::{Answer, Gone, Lane};
+use super::login::LoginFailed;
 use crate::handlers::HandlerError;
 use crate::server::with_cause;
 use crate::store::{Situation, StoreError};
+
+/// When to try again where there was no room, in milliseconds.
+const NO_ROOM_RETRY_MS: u64 = 5000;
 
 /// What a request came to, seen by its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,9 +92,61 @@ pub(crate) fn refusal_of(error: HandlerError) -> Refusal {
         HandlerError::SessionEnded => {
             Refusal::new(ErrorCode::LOGIN_REQUIRED, "the session was ended")
         }
-        HandlerError::Malformed(why) => Refusal::new(ErrorCode::MALFORMED, why),
+        HandlerError::Malformed(why) => malformed(&why),
         HandlerError::Gone => Refusal::new(ErrorCode::CLOSING, "the connection is closing"),
     }
+}
+
+/// What the peer is told whose login failed; `None` if it is gone.
+pub(super) fn refusal_of_login(error: &LoginFailed) -> Option<Refusal> {
+    let refusal = |code, message: &str| Some(Refusal::new(code, message));
+    match error {
+        LoginFailed::Read(ReadError::TooLong(too_long)) => {
+            refusal(ErrorCode::MALFORMED, &too_long.to_string())
+        }
+        LoginFailed::Read(_) | LoginFailed::Write(_) | LoginFailed::Left => None,
+        LoginFailed::Malformed(_) => refusal(ErrorCode::MALFORMED, "the frame cannot be read"),
+        LoginFailed::BadHello(why) => refusal(ErrorCode::MALFORMED, why),
+        LoginFailed::LoginRequired(_) => refusal(ErrorCode::LOGIN_REQUIRED, "log in first"),
+        LoginFailed::Version { .. } => {
+            let message = format!("this server speaks version {PROTOCOL_VERSION}");
+            refusal(ErrorCode::VERSION_UNSUPPORTED, &message)
+        }
+        LoginFailed::Refused { .. } => {
+            refusal(ErrorCode::LOGIN_REFUSED, "name, password or key are wrong")
+        }
+        LoginFailed::Throttled { wait_ms, .. } => {
+            // The login is refused, not the connection: a script tells the two apart.
+            let mut refusal = Refusal::new(ErrorCode::LOGIN_REFUSED, "too many failed tries");
+            refusal.retry_after_ms = Some(*wait_ms);
+            Some(refusal)
+        }
+        LoginFailed::NoRoom { why, .. } => {
+            let mut refusal = Refusal::new(ErrorCode::BUSY, why.to_string());
+            refusal.retry_after_ms = Some(NO_ROOM_RETRY_MS);
+            Some(refusal)
+        }
+        LoginFailed::Store(StoreError::Closed) => Some(refusal_of_store(StoreError::Closed)),
+        LoginFailed::Store(_) => {
+            refusal(ErrorCode::INTERNAL, "the server failed; its log says why")
+        }
+    }
+}
+
+/// What the peer is told that broke the protocol.
+pub(super) fn malformed(why: &str) -> Refusal {
+    Refusal::new(ErrorCode::MALFORMED, why)
+}
+
+/// What the peer is told that asks for something else than this server knows.
+pub(super) fn unsupported(Op(number): Op) -> Refusal {
+    let why = format!("this server knows no operation {number}");
+    Refusal::new(ErrorCode::UNSUPPORTED, why)
+}
+
+/// What the peer is told that asks while the server ends.
+pub(super) fn closing() -> Refusal {
+    Refusal::new(ErrorCode::CLOSING, "the server is closing")
 }
 
 /// What the peer is told of a store's error.
@@ -109,7 +167,7 @@ pub(crate) fn refusal_of_store(error: StoreError) -> Refusal {
         StoreError::Database { .. } | StoreError::Corrupt(_) => {
             Refusal::new(ErrorCode::INTERNAL, "the server failed; its log says why")
         }
-        StoreError::Closed => Refusal::new(ErrorCode::CLOSING, "the server is closing"),
+        StoreError::Closed => closing(),
     }
 }
 

@@ -20,7 +20,7 @@ use sampan_protocol::limits::MAX_PACK_BYTES;
 use sampan_protocol::message::{GoodbyeReason, Op, Pack, Ping, Request, WriteBlock};
 use sampan_protocol::transport::{FrameReader, ReadError};
 use sampan_protocol::wire::{Envelope, Flags, decode_args, encode_header};
-use sampan_protocol::{ErrorCode, Refusal, RequestId};
+use sampan_protocol::{Refusal, RequestId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -269,8 +269,7 @@ impl Serving {
         let is_last = flags.is_last();
         let lane = Lane { id, op, queue: self.queue.clone() };
         if self.is_draining {
-            let refusal = Refusal::new(ErrorCode::CLOSING, "the server is closing");
-            return self.turn_away(&lane, is_last, refusal).await;
+            return self.turn_away(&lane, is_last, reply::closing()).await;
         }
         if self.routes.len() >= self.context.shared.bounds.requests as usize {
             // All that could make room waits for frames behind this one.
@@ -329,8 +328,7 @@ impl Serving {
     pub(super) async fn broken(&self, lane: &Lane, why: &str) -> Result<(), Ended> {
         let request = reply::op_name(lane.op);
         tracing::info!(request, "session ends: {}", escaped_text(why));
-        let refusal = Refusal::new(ErrorCode::MALFORMED, why);
-        match reply::refuse(lane, refusal).await {
+        match reply::refuse(lane, reply::malformed(why)).await {
             Ok(()) => Err(Ended::Goodbye(GoodbyeReason::ProtocolError)),
             Err(Gone) => Err(Ended::Gone),
         }
