@@ -158,7 +158,9 @@ fn system_homes_and_staging_share_one_mount() {
         command.env("SAMPAND", program()).env_remove("SAMPAND_CONFIG");
         let refused = run(command, "");
         assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{place}: {refused:?}");
-        let names = refused.err.contains(place) && refused.err.contains("mount");
+        let names = refused.err.contains(place)
+            && refused.err.contains("file system")
+            && refused.err.contains("or mount");
         assert!(names && refused.err.lines().count() == 1, "{place}: {refused:?}");
     }
 }

@@ -158,7 +158,8 @@ fn a_place_where_a_local_name_belongs_is_wrong_usage_that_says_what_to_write() {
     run(&ada, here.path(), &["get", &a, &b]).failed(2, &["last operand of `get`", "`.`", &odd]);
     assert!(names(here.path()).is_empty());
     let odd = format!("`./{a}`");
-    run(&ada, here.path(), &["put", &a, &b]).failed(2, &[&odd, "`mv`"]);
+    run(&ada, here.path(), &["put", &a, &b])
+        .failed(2, &["what `put` carries lies on this machine", &odd, "`mv`"]);
     for nowhere in ["b", "host:b", "./b"] {
         fs::write(here.path().join("a"), b"a").unwrap();
         run(&ada, here.path(), &["put", "a", nowhere]).code_is(2);
