@@ -248,7 +248,7 @@ fn a_changed_server_ends_with_5_and_the_way_out_is_named() {
     let ended = program.run(["forget", &host]);
     assert!(ended.succeeded().contains(&host));
     assert_eq!(std::fs::read_to_string(&pins).unwrap(), "# mine\n");
-    program.run(["forget", &host]).failed(7, &[&host, "no such server in "]);
+    program.run(["forget", &host]).failed(7, &[&host, "nothing is stored for it in "]);
     program.run(["ls", &server.place()]).failed(5, &["not known"]);
 }
 

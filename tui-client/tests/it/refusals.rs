@@ -194,7 +194,7 @@ fn what_is_wrong_in_a_command_is_said_before_anything_is_tried() {
     let no_place = "`localhost` is no place on a server; write USER@HOST:PATH or sampan://";
     let saved = "`saved:a` names no user; NAME:PATH is reserved for saved servers";
     let host = "names no host after the @; an IPv6 address stands in brackets: USER@[::1]:PATH";
-    let size = "`fast` is no size; write digits and a unit, such as 500M, 2GiB or none";
+    let size = "`fast` is no rate; write bytes a second, with one of k M G T (of 1000)";
     let rate = "`999999999T` is more bytes than a file system can hold";
     let fingerprint = "a fingerprint is `SHA256:` and 43 characters of base64";
     let connections = "invalid value '0' for '--connections <N>'";

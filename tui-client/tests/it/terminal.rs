@@ -310,11 +310,13 @@ fn a_mistyped_password_is_asked_for_again_and_not_for_ever() {
     let mut terminal = OnTerminal::run(&program, &line);
     terminal.shows("Password of");
     terminal.types("wrong\n");
-    terminal.shows("name or password are wrong");
+    // The answer follows the question: what is typed before it is none.
+    terminal
+        .comes_to("the question again", |face| face.contents().matches("Password of").count() == 2);
     terminal.types(&format!("{}\n", crate::server::PASSWORD));
     let (seen, code) = terminal.ends();
     assert_eq!((code, seen.matches("Password of").count()), (0, 2), "{seen}");
-    assert!(seen.contains("here"), "{seen}");
+    assert!(seen.contains("name or password are wrong") && seen.contains("here"), "{seen}");
 
     let mut terminal = OnTerminal::run(&program, &line);
     for tries in 1..=3 {
