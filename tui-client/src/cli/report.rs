@@ -71,7 +71,7 @@ impl Report {
         match failure.situation {
             Situation::LinkLost if self.goes_on => message.next = Some(text::goes_on()),
             Situation::NotFound(Side::Remote) if self.expands => {
-                message.next = text::no_pattern(&failure.subject);
+                message.next = text::no_pattern(&failure.subject).or_else(text::check_spelling);
             }
             _ => {}
         }

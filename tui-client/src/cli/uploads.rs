@@ -32,7 +32,7 @@ pub(super) async fn run(uploads: Uploads) -> Result<Code, Stop> {
     if uploads.abort {
         // Giving up is the same whether the upload is there or not, so that it may be repeated; a
         // person who mistypes a number wants to know.
-        let there = unfinished(&remote, &below).await?;
+        let there = unfinished(&remote, &RemotePath::home()).await?;
         for upload in ids {
             if !there.iter().any(|unfinished| unfinished.upload == upload) {
                 report.failure(&Failure::new(Situation::NoSuchUpload, text::upload(upload)));

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use sampan_server::store::QuotaLimits;
 use serde_json::Value;
@@ -84,6 +85,27 @@ fn two_sources_of_one_name_are_told_apart_before_anything_moves() {
             assert_eq!(content("a.txt"), "1");
             assert_eq!(content("a (2).txt"), "22");
             assert_eq!(content("a (3).txt"), "666666");
+        }
+        // A run that was cut behind the first left something that only its bytes tell from the second.
+        let both = there.join("both");
+        let alike = |path: &Path, content: &str| {
+            fs::write(path, content).unwrap();
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap();
+        };
+        let from = if is_put { here.path().to_owned() } else { ada.home() };
+        for (path, content) in [("one/a.txt", "one"), ("two/a.txt", "two")] {
+            alike(&from.join(path), content);
+        }
+        fs::remove_dir_all(&both).unwrap();
+        fs::create_dir(&both).unwrap();
+        alike(&both.join("a.txt"), "one");
+        let words = [verb, "--on-conflict", "rename", &files[0], &files[1], &to];
+        run(&ada, here.path(), &words).succeeded();
+        assert_eq!(names(&both), ["a (2).txt", "a.txt"], "{verb}");
+        assert_eq!(fs::read_to_string(both.join("a (2).txt")).unwrap(), "two");
+        for (path, content) in [("one/a.txt", "1"), ("two/a.txt", "22")] {
+            fs::write(from.join(path), content).unwrap();
         }
         // Two folders of one name are never poured together.
         let folders = ["one/photos", "two/photos"].map(source);
@@ -224,6 +246,9 @@ fn what_is_said_to_no_purpose_is_said_so() {
     let unclosed = ada.program.run(["ls", "-g", &ada.place("[unclosed")]);
     unclosed.failed(7, &["[unclosed: no such file", "stands for itself"]);
     assert!(!unclosed.err.contains("unless -g"), "{unclosed:?}");
+    ada.program
+        .run(["cat", "-g", &ada.place("none")])
+        .failed(7, &["none: no such file", "check its spelling"]);
     let limit = ada.program.run(["put", "--limit", "abc", "x", &ada.place("")]);
     assert_eq!(limit.code, 2);
     assert!(limit.err.contains("k M G T") && limit.err.contains("2MiB"), "{limit:?}");

@@ -11,9 +11,9 @@ use sampan_protocol::message::{QuotaAnswer, Unfinished};
 use sampan_protocol::{ByteSize, Escaped, UploadId};
 
 use super::counted::counted;
-use super::engine::path_of;
+use super::engine::{path_of, what_next};
 use crate::address::{Account, Server};
-use crate::failure::Side;
+use crate::failure::{Side, Situation};
 use crate::remote::LinkState;
 use crate::transfer::{Phase, SkipReason, Summary};
 
@@ -167,6 +167,11 @@ pub fn goes_on() -> String {
 pub fn no_pattern(subject: &str) -> Option<String> {
     let advice = "a [ that no ] closes stands for itself; close it, or write [[] for one";
     path_of(subject).contains('[').then(|| advice.to_owned())
+}
+
+/// With `-g` something is missing that was no pattern and does not look like one.
+pub fn check_spelling() -> Option<String> {
+    what_next(&Situation::NotFound(Side::Remote), "", "")
 }
 
 /// `mv --overwrite` with a folder on either side.

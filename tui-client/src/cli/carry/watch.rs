@@ -121,8 +121,8 @@ impl Watch {
         }
     }
 
-    /// Bars say it beside them; else one line when the link is lost and one when it is back. For
-    /// scripts too it is a line for people: no event that they know is about the link.
+    /// Bars say it beside them. Whoever reads events gets one line beside them when the link is lost
+    /// and one when it is back: none of the events is about the link. Else success says nothing.
     fn link(&mut self, link: &LinkState, asks: bool) {
         if let Face::Bars(bars) = &self.face {
             return bars.link(link, Instant::now());
@@ -138,7 +138,7 @@ impl Watch {
             }
             _ => return,
         };
-        if !matches!(self.face, Face::Quiet) {
+        if matches!(self.face, Face::Json(_)) {
             self.say(news, asks);
         }
     }

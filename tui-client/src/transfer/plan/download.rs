@@ -72,7 +72,9 @@ pub(super) async fn plan(
         };
         match claim {
             Ok(beside) => {
-                items.push((Item { from: source.path, at, attributes, is_contents }, beside));
+                let by_content = beside.is_some();
+                let from = source.path;
+                items.push((Item { from, at, attributes, is_contents, by_content }, beside));
             }
             Err(situation) => {
                 let to = base.path_of(&at);
@@ -161,6 +163,8 @@ struct Item {
     attributes: Attributes,
     /// What is in it, and not it itself.
     is_contents: bool,
+    /// What lies at its name may be another source: only bytes tell whether this one is there.
+    by_content: bool,
 }
 
 /// A folder to be listed.
@@ -239,7 +243,7 @@ impl Planning<'_> {
         let mut items = Vec::with_capacity(entries.len());
         for Entry { name, attributes } in entries {
             if let (Ok(from), Ok(at)) = (folder.from.join(&name), folder.at.join(&name)) {
-                items.push(Item { from, at, attributes, is_contents: false });
+                items.push(Item { from, at, attributes, is_contents: false, by_content: false });
                 continue;
             }
             let to = self.base.path_of(&folder.at);
@@ -311,11 +315,11 @@ impl Planning<'_> {
         let to = LocalPlace { root, at: item.at };
         let ends = Ends::Down { from: item.from, to, victim: None };
         let target = look.map(|look| Target { attributes: look.attributes(), look: Some(look) });
-        self.planner.file(item.attributes, ends, target).await
+        self.planner.file(item.attributes, ends, target, item.by_content).await
     }
 
     async fn folder(&self, item: Item, look: Option<Look>) -> Result<Option<Listed>, Ended> {
-        let Item { from, at, attributes, is_contents } = item;
+        let Item { from, at, attributes, is_contents, .. } = item;
         let to = Location::Local(self.base.path_of(&at));
         let there = look.map(|look| look.attributes());
         if let Some(there) = &there

@@ -162,7 +162,7 @@ impl Planner {
     async fn again(&self, ends: Ends) -> Result<(), Ended> {
         let (from, to) = (ends.from(), ends.to());
         match self.look_at_ends(&ends).await {
-            Ok((source, target)) => self.file(source, ends, target).await,
+            Ok((source, target)) => self.file(source, ends, target, false).await,
             Err(failure) => self.fail(from, to, failure).await,
         }
     }
@@ -201,19 +201,21 @@ impl Planner {
         self.settle(from, to, None, Outcome::Failed(failure)).await
     }
 
-    /// Decides about a file whose target is `target`, if there is one.
+    /// Decides about a file whose target is `target`, if there is one; `by_content` as `--checksum`
+    /// would, whatever the options say.
     async fn file(
         &self,
         source: Attributes,
         ends: Ends,
         target: Option<Target>,
+        by_content: bool,
     ) -> Result<(), Ended> {
         let side = match ends {
             Ends::Up { .. } => Side::Remote,
             Ends::Down { .. } => Side::Local,
         };
         let Options { on_conflict, checksum, .. } = self.options;
-        let policy = Policy { on_conflict, checksum, side };
+        let policy = Policy { on_conflict, checksum: checksum || by_content, side };
         let attributes = target.as_ref().map(|target| &target.attributes);
         let mut decision = decide(policy, &source, attributes);
         if decision == Decision::Compare
@@ -246,8 +248,9 @@ impl Planner {
                     Err(failure) => return self.fail(from, to, failure).await,
                 }
             }
-            (Decision::Ask | Decision::Compare, _) if self.options.dry_run => {
-                self.needs(&source, &ends, None);
+            (Decision::Ask | Decision::Compare, target) if self.options.dry_run => {
+                // What the answer will be is not known; the least that it can take is.
+                self.needs(&source, &ends, target.as_ref());
                 Outcome::Skipped(SkipReason::DryRun)
             }
             (Decision::Send(replace), target) => {

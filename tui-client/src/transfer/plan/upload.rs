@@ -79,6 +79,8 @@ struct Start {
     kind: EntryKind,
     /// Where it goes to be kept beside another source that has its name.
     beside: Option<RemotePath>,
+    /// What lies at its name may be that other source: only bytes tell whether this one is there.
+    by_content: bool,
 }
 
 /// Gives each source a name of its own; those that get none are told of.
@@ -95,7 +97,10 @@ async fn claim(planner: &Planner, starts: Vec<Start>) -> Result<Vec<Start>, Ende
         let named = |name: &Name| folder.join(name).ok();
         let from = shown(&start.from).to_string();
         match claims.take(start.to.clone(), &name, from, start.kind, named) {
-            Ok(beside) => claimed.push(Start { beside, ..start }),
+            Ok(beside) => {
+                let by_content = beside.is_some();
+                claimed.push(Start { beside, by_content, ..start });
+            }
             Err(situation) => {
                 let failure = Failure::new(situation, planner.context.remote.show(&start.to));
                 let from = Location::Local(start.from.to_path_buf());
@@ -160,7 +165,7 @@ async fn starts(
         match (to, looked) {
             (Ok(to), Ok(look)) => {
                 let (from, contents, kind) = (source.path.into(), source.contents, look.kind);
-                starts.push(Start { from, to, contents, kind, beside: None });
+                starts.push(Start { from, to, contents, kind, beside: None, by_content: false });
             }
             (Err(failure), _) | (_, Err(failure)) => {
                 let (from, to) = (Location::Local(source.path), target.path.clone());
@@ -232,7 +237,8 @@ impl Walking<'_> {
                         .on(&self.planner.context.disk);
                 let ends = Ends::Up { from, to };
                 let target = there.map(|attributes| Target { attributes, look: None });
-                self.planner.file(item.attributes(), ends, target).await
+                let by_content = self.start.by_content;
+                self.planner.file(item.attributes(), ends, target, by_content).await
             }
             Found::Skipped(item, reason) => {
                 if is_blocked(&item.below, listings) {
