@@ -40,11 +40,6 @@ impl Report {
         Self { goes_on: true, ..self }
     }
 
-    /// What happened, without a subject and what to do.
-    pub(super) fn what(&self, failure: &Failure) -> String {
-        Message::of(failure, self.account.as_ref()).what
-    }
-
     /// Counts a failure, and tells it.
     pub(super) fn failure(&mut self, failure: &Failure) {
         tell(&self.count(failure));

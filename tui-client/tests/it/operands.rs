@@ -104,6 +104,16 @@ fn two_sources_of_one_name_are_told_apart_before_anything_moves() {
         run(&ada, here.path(), &words).succeeded();
         assert_eq!(names(&both), ["a (2).txt", "a.txt"], "{verb}");
         assert_eq!(fs::read_to_string(both.join("a (2).txt")).unwrap(), "two");
+        // The same where contents are poured together: never said to be there because of its time.
+        let contents = ["one/.", "two/."].map(source);
+        for round in 0..2 {
+            let words = [verb, &contents[0], &contents[1], &target("poured-files/")];
+            let ended = run(&ada, here.path(), &words);
+            assert_eq!(ended.code, 1, "{verb} {round}: {ended:?}");
+            assert!(ended.err.contains("a.txt"), "{ended:?}");
+            let poured = there.join("poured-files/a.txt");
+            assert_eq!(fs::read_to_string(poured).unwrap(), "one", "{verb}");
+        }
         for (path, content) in [("one/a.txt", "1"), ("two/a.txt", "22")] {
             fs::write(from.join(path), content).unwrap();
         }

@@ -318,8 +318,8 @@ pub fn link(link: &LinkState, now: Instant) -> String {
 }
 
 /// The link was lost, and is tried again from now on.
-pub fn link_lost(reason: &str) -> String {
-    format!("the link is lost ({reason}); it is tried again, and the transfers wait")
+pub fn link_lost() -> String {
+    "the link is lost; it is tried again, and the transfers wait".to_owned()
 }
 
 /// The link that was lost is there again.

@@ -128,9 +128,9 @@ impl Watch {
             return bars.link(link, Instant::now());
         }
         let news = match (link, self.link_is_lost) {
-            (LinkState::Reconnecting { reason, .. }, false) => {
+            (LinkState::Reconnecting { .. }, false) => {
                 self.link_is_lost = true;
-                text::link_lost(&self.report.what(reason))
+                text::link_lost()
             }
             (LinkState::Live { .. }, true) => {
                 self.link_is_lost = false;

@@ -48,7 +48,7 @@ pub(super) async fn plan(
     let base = Base::open(disk, &target.path, is_new_name, planner.options.dry_run).await?;
 
     let mut claims = Claims::new(planner.options.on_conflict);
-    let mut items = Vec::new();
+    let (mut items, mut is_filled) = (Vec::new(), false);
     for (source, attributes) in found {
         let at = match (source.contents, &base.name) {
             (true, _) => Ok(RemotePath::home()),
@@ -72,7 +72,9 @@ pub(super) async fn plan(
         };
         match claim {
             Ok(beside) => {
-                let by_content = beside.is_some();
+                // Sources whose contents are poured together may share names too.
+                let by_content = beside.is_some() || (is_contents && is_filled);
+                is_filled |= is_contents;
                 let from = source.path;
                 items.push((Item { from, at, attributes, is_contents, by_content }, beside));
             }
@@ -173,6 +175,7 @@ struct Listed {
     at: RemotePath,
     /// Nothing can be there on this side.
     is_new: bool,
+    by_content: bool,
 }
 
 /// A folder whose listing is underway. It is read by a task of its own: a listing that nobody reads
@@ -243,7 +246,8 @@ impl Planning<'_> {
         let mut items = Vec::with_capacity(entries.len());
         for Entry { name, attributes } in entries {
             if let (Ok(from), Ok(at)) = (folder.from.join(&name), folder.at.join(&name)) {
-                items.push(Item { from, at, attributes, is_contents: false, by_content: false });
+                let by_content = folder.by_content;
+                items.push(Item { from, at, attributes, is_contents: false, by_content });
                 continue;
             }
             let to = self.base.path_of(&folder.at);
@@ -319,7 +323,7 @@ impl Planning<'_> {
     }
 
     async fn folder(&self, item: Item, look: Option<Look>) -> Result<Option<Listed>, Ended> {
-        let Item { from, at, attributes, is_contents, .. } = item;
+        let Item { from, at, attributes, is_contents, by_content } = item;
         let to = Location::Local(self.base.path_of(&at));
         let there = look.map(|look| look.attributes());
         if let Some(there) = &there
@@ -332,7 +336,8 @@ impl Planning<'_> {
             let failure = Failure::new(situation, shown(&self.base.path_of(&at)));
             return self.planner.fail(Location::Remote(from), to, failure).await.map(|()| None);
         }
-        let listed = Listed { from: from.clone(), at: at.clone(), is_new: there.is_none() };
+        let is_new = there.is_none();
+        let listed = Listed { from: from.clone(), at: at.clone(), is_new, by_content };
         if is_contents {
             return Ok(Some(listed));
         }

@@ -162,7 +162,8 @@ impl Planner {
     async fn again(&self, ends: Ends) -> Result<(), Ended> {
         let (from, to) = (ends.from(), ends.to());
         match self.look_at_ends(&ends).await {
-            Ok((source, target)) => self.file(source, ends, target, false).await,
+            // What came there meanwhile may be another source of this batch.
+            Ok((source, target)) => self.file(source, ends, target, true).await,
             Err(failure) => self.fail(from, to, failure).await,
         }
     }

@@ -45,7 +45,8 @@ pub(super) async fn plan(
         let from = Location::Local(start.from.to_path_buf());
         let to = Location::Remote(start.to.clone());
         let look = if start.contents && std::mem::replace(&mut is_filled, true) {
-            // What was carried before has changed it.
+            // What was carried before has changed it, and may have names that are in this one too.
+            start.by_content = true;
             remote.stat_if_there(&start.to).await
         } else {
             look
