@@ -41,6 +41,11 @@ impl CallError {
         matches!(self, Self::Refused(refusal) if refusal.code == code)
     }
 
+    /// Whether the same may be answered another time.
+    pub(super) fn may_pass(&self) -> bool {
+        *self == Self::Lost || self.is(ErrorCode::CLOSING) || self.is(ErrorCode::BUSY)
+    }
+
     /// Which of the request's paths it is about, if the server said so.
     pub fn path(&self) -> Option<&RemotePath> {
         match self {

@@ -29,7 +29,7 @@ use futures_util::stream::FuturesUnordered;
 use rand::RngExt;
 use sampan_protocol::message::{Change, Limits, Request};
 use sampan_protocol::transport::Trust;
-use sampan_protocol::{ChangeKey, ErrorCode, InstanceId, RemotePath};
+use sampan_protocol::{ChangeKey, InstanceId, RemotePath};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -86,6 +86,17 @@ pub enum RetryFor {
     Forever,
 }
 
+impl RetryFor {
+    /// Whether there was no progress since `progress` for as long as the person wants to wait; with
+    /// no wait at all, at once.
+    fn is_over(self, progress: Instant) -> bool {
+        match self {
+            Self::For(limit) => progress.elapsed() >= limit,
+            Self::Forever => false,
+        }
+    }
+}
+
 /// The account's home on its server. Clones share the connections.
 #[derive(Clone)]
 pub struct Remote {
@@ -110,6 +121,7 @@ struct Pool {
 #[derive(Clone)]
 pub struct Lane {
     state: watch::Receiver<SlotState>,
+    retry_for: RetryFor,
 }
 
 impl Lane {
@@ -155,6 +167,7 @@ impl Remote {
             closed: watch::Sender::new(false),
         });
         let established = establish(&common).await?;
+        let retry_for = common.endpoint.retry_for;
         let limits = established.logged_in.welcome.limits;
         let round_trip = established.round_trip;
 
@@ -171,7 +184,7 @@ impl Remote {
                 limits,
                 round_trip,
                 link,
-                control: Lane { state },
+                control: Lane { state, retry_for },
                 bulk: Mutex::default(),
                 without_lanes: Mutex::default(),
                 tasks: Mutex::new(tasks),
@@ -182,6 +195,11 @@ impl Remote {
     /// Whose home this is.
     pub fn account(&self) -> &Account {
         &self.pool.common.endpoint.account
+    }
+
+    /// How long anything is tried again without success.
+    pub fn retry_for(&self) -> RetryFor {
+        self.pool.common.endpoint.retry_for
     }
 
     /// What the server takes.
@@ -230,7 +248,7 @@ impl Remote {
         // What has ended is awaited here: nothing else would.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
-        Lane { state }
+        Lane { state, retry_for: self.retry_for() }
     }
 
     fn is_without_lanes(&self) -> bool {
@@ -339,11 +357,14 @@ pub async fn persist_on<T, F>(lane: &Lane, attempt: impl Fn(Session) -> F) -> Re
 where
     F: Future<Output = Result<T, CallError>>,
 {
-    persist(|| lane.session(), attempt).await
+    persist(lane.retry_for, || lane.session(), attempt).await
 }
 
-/// The same on whatever session `choose` gives for each attempt.
+/// The same on whatever session `choose` gives for each attempt, for `retry_for` without progress:
+/// connections over which nothing is ever answered, and a server that is always busy, come to an
+/// end as a link that stays lost does.
 pub async fn persist<T, F, C>(
+    retry_for: RetryFor,
     choose: impl Fn() -> C,
     attempt: impl Fn(Session) -> F,
 ) -> Result<T, CallError>
@@ -351,17 +372,24 @@ where
     C: Future<Output = Result<Session, CallError>>,
     F: Future<Output = Result<T, CallError>>,
 {
+    let mut fruitless_since = None;
     loop {
         let session = choose().await?;
-        match attempt(session).await {
-            Err(CallError::Lost) => {}
-            Err(CallError::Refused(refusal))
-                if matches!(refusal.code, ErrorCode::CLOSING | ErrorCode::BUSY) =>
-            {
-                let wait = refusal.retry_after_ms.unwrap_or(200).min(10_000);
-                tokio::time::sleep(Duration::from_millis(wait)).await;
-            }
+        let error = match attempt(session.clone()).await {
+            Err(error) if error.may_pass() => error,
             other => return other,
+        };
+        if error == CallError::Lost && session.was_of_use() {
+            fruitless_since = None;
+            continue;
+        }
+        let since = *fruitless_since.get_or_insert_with(Instant::now);
+        if retry_for.is_over(since) {
+            return Err(error);
+        }
+        if let CallError::Refused(refusal) = error {
+            let wait = refusal.retry_after_ms.unwrap_or(200).min(10_000);
+            tokio::time::sleep(Duration::from_millis(wait)).await;
         }
     }
 }

@@ -23,12 +23,12 @@ use serde_bytes::ByteBuf;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Endpoint;
 use super::backoff::Backoff;
 use super::connection::{Ended, GOODBYE_WITHIN, Health, Session, connection};
 use super::failed::{may_pass, not_connected};
 use super::link::LinkState;
 use super::login::{Credentials, LoggedIn, LoginBy, LoginError, LoginNonce, log_in};
-use super::{Endpoint, RetryFor};
 use crate::failure::{Failure, Situation};
 
 /// A connection that lived so long was a good one.
@@ -173,7 +173,7 @@ async fn keep_connected(
             backoff.reset();
         }
         let lost = Failure::new(Situation::LinkLost, &common.endpoint.account.server);
-        if is_too_long(common, progress) {
+        if common.endpoint.retry_for.is_over(progress) {
             return lost;
         }
         if let Some(link) = link {
@@ -289,7 +289,7 @@ async fn reconnect(
             Ok(established) => return Ok(established),
             Err(failure) if !may_pass(&failure.situation) => return Err(failure),
             Err(reason) => {
-                if is_too_long(common, progress) {
+                if common.endpoint.retry_for.is_over(progress) {
                     return Err(Failure::new(Situation::LinkLost, reason.subject));
                 }
                 let attempt = backoff.attempt();
@@ -303,15 +303,6 @@ async fn reconnect(
                 hurried_sleep(common, wait).await;
             }
         }
-    }
-}
-
-/// Whether there was no progress for as long as the person wants to wait; with no wait at all, at
-/// once.
-fn is_too_long(common: &Common, progress: Instant) -> bool {
-    match common.endpoint.retry_for {
-        RetryFor::For(limit) => progress.elapsed() >= limit,
-        RetryFor::Forever => false,
     }
 }
 

@@ -76,7 +76,7 @@ impl File {
         };
         for _ in 0..DAMAGES {
             let collect = |session: Session| self.collect(session, &request);
-            match persist(|| self.session(), collect).await {
+            match persist(self.remote.retry_for(), || self.session(), collect).await {
                 Ok(Some(pieces)) => return Ok(pieces),
                 // It is asked for again.
                 Ok(None) => {}

@@ -53,7 +53,7 @@ pub(in crate::transfer) async fn download_pack(
     let request = ReadPack { files: files.collect() };
     let sizes: Vec<u64> = plans.iter().map(|plan| plan.source.size).collect();
     let fetch = |session: Session| fetch(session, &request, &sizes, control);
-    let fetched = persist(|| context.session(lane), fetch).await;
+    let fetched = persist(context.remote.retry_for(), || context.session(lane), fetch).await;
     let mut report = PackReport::default();
     let contents = match fetched {
         Ok(contents) => contents,

@@ -79,7 +79,7 @@ pub(in crate::transfer) async fn upload_pack(
         let frames = Arc::clone(&frames);
         async move { send(&session, key, &frames, control).await }
     };
-    let answered = persist(|| context.session(lane), send).await;
+    let answered = persist(context.remote.retry_for(), || context.session(lane), send).await;
     match answered {
         Ok(results) => {
             step::at(Step::PackAnswered);
