@@ -5,23 +5,36 @@
 //!
 //! ```text
 //! first ─▶ the command is told ─▶ ends in order
-//!                └─ does not hear it: ended for it
+//!                └─ does not hear it, or does not end: ended for it
 //! second ─▶ the command is told ─▶ ends at once, or is ended
 //! ```
 //!
+//! A command that is ended where it is may be waiting for the very terminal that it has changed, so
+//! it is put right from here, and what must not stay behind is removed from here.
+//!
 //! Invariant: signals are heard from the moment [`Interrupt::listen`] returned; the second one ends
-//! the program at once.
+//! the program at once, the first one in bounded time; both leave the terminal as it was and nothing
+//! of a throw-away folder.
 
 use std::io;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Code;
+use super::leftovers::Folders;
 
 /// A command that does not hear a signal for so long waits for a reader that does not read.
 const DEAF_AFTER: Duration = Duration::from_secs(1);
+
+/// One that heard it and has not ended after so long waits for something, too: more than all its
+/// own bounds together.
+const ENDED_AFTER: Duration = Duration::from_secs(10);
+
+/// For removing what must not stay, on a disk that may hang.
+const REMOVED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Tells a command of the signals that end a program.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +46,9 @@ pub(super) struct Interrupt {
 
 impl Interrupt {
     /// Begins to listen. From now on these signals no longer end the program by themselves. After
-    /// the second one the command has `grace` to put things right.
-    pub(super) fn listen(grace: Duration) -> io::Result<Self> {
+    /// the second one the command has `grace` to put things right; of one that is ended for it
+    /// `leftovers` are removed.
+    pub(super) fn listen(grace: Duration, leftovers: Arc<Folders>) -> io::Result<Self> {
         let tasks = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let signals = {
             let _inside = tasks.enter();
@@ -45,6 +59,8 @@ impl Interrupt {
         // It ends with the program, whatever way that ends.
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             tasks.block_on(told.watch(signals, grace));
+            crate::runtime::restore();
+            remove_in_time(leftovers);
             std::process::exit(Code::Interrupted as i32);
         })?;
         Ok(interrupt)
@@ -66,12 +82,29 @@ impl Interrupt {
         signals.next().await;
         self.first.cancel();
         tokio::select! {
-            () = self.noticed.cancelled() => signals.next().await,
+            () = self.noticed.cancelled() => {
+                if tokio::time::timeout(ENDED_AFTER, signals.next()).await.is_err() {
+                    return;
+                }
+            }
             () = signals.next() => {}
             () = tokio::time::sleep(DEAF_AFTER) => return,
         }
         self.second.cancel();
         tokio::time::sleep(grace).await;
+    }
+}
+
+/// In a thread of its own: a removal that hangs, or whose complaint nobody reads, holds up no end.
+fn remove_in_time(leftovers: Arc<Folders>) {
+    let (done, removed) = mpsc::sync_channel::<()>(1);
+    let removing = std::thread::Builder::new().name("leftovers".to_owned()).spawn(move || {
+        leftovers.remove();
+        drop(done);
+    });
+    if removing.is_ok() {
+        // It ends by the sender's end, or too late; either way the program does.
+        let _ended = removed.recv_timeout(REMOVED_WITHIN);
     }
 }
 

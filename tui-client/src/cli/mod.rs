@@ -170,7 +170,7 @@ fn is_out_of_order(error: &clap::Error) -> bool {
 
 async fn run(arguments: Arguments, leftovers: &Leftovers) -> Code {
     let at_signal = AtSignal::of(arguments.command.as_ref());
-    let interrupt = match Interrupt::listen(at_signal.grace()) {
+    let interrupt = match Interrupt::listen(at_signal.grace(), leftovers.folders()) {
         Ok(interrupt) => interrupt,
         Err(error) => {
             tell(&text::no_tasks(&error));

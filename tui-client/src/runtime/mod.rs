@@ -46,7 +46,7 @@ use pace::Pace;
 use queue::Queue;
 use runner::{Report, Runner};
 use terminal::Screen;
-pub use terminal::is_on_screen;
+pub use terminal::{is_on_screen, restore};
 
 /// Events that may wait for the loop. A producer that is faster waits.
 const QUEUE: usize = 1024;

@@ -4,14 +4,17 @@
 //! is down. Mode 1003, every motion, would wake the program for nothing.
 //!
 //! Invariant: whatever was switched on is switched off exactly once, on every way out: a return, an
-//! error, a signal (which ends the loop), and a panic, before its message is printed. Nothing is
-//! painted after a panic, in whichever thread it was.
+//! error, a signal (which ends the loop, or the program if the loop waits for the terminal), and a
+//! panic, before its message is printed. Nothing is painted after a panic, in whichever thread it
+//! was.
+
+mod give_back;
 
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::mem::ManuallyDrop;
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 
 use crossterm::event::{
     DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange,
@@ -33,6 +36,9 @@ const BUFFER_BYTES: usize = 64 << 10;
 
 /// Whether the terminal is ours right now.
 static HELD: AtomicBool = AtomicBool::new(false);
+
+/// Held while it is given back, so that whoever comes second goes on when it is.
+static GIVING: Mutex<()> = Mutex::new(());
 
 /// Told by a panic that took the terminal away.
 static LOST: Notify = Notify::const_new();
@@ -105,21 +111,25 @@ impl Drop for Screen {
     }
 }
 
-/// Gives the terminal back, if it is held.
-fn restore() {
+/// Gives the terminal back, if it is held. Whoever paints need not have ended, and the terminal need
+/// not take anything.
+pub fn restore() {
+    let _giving = GIVING.lock().unwrap_or_else(PoisonError::into_inner);
     if !HELD.swap(false, Ordering::SeqCst) {
         return;
     }
+    let mut bytes = Vec::new();
     // If the terminal has gone away there is nothing to be restored, and nobody to be told.
-    let _gone = execute!(
-        io::stdout(),
+    let _gone = queue!(
+        bytes,
         EndSynchronizedUpdate,
         DisableFocusChange,
         DisableBracketedPaste,
         Pointer::Off,
         LeaveAlternateScreen,
         cursor::Show
-    );
+    )
+    .and_then(|()| give_back::give(rustix::stdio::stdout(), &bytes));
     let _gone = disable_raw_mode();
 }
 

@@ -1,9 +1,11 @@
 //! The demo on a real terminal: it opens by itself, and nothing of it stays.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::LocalModes;
 use tempfile::TempDir;
 
 use crate::program::Program;
@@ -42,6 +44,50 @@ fn it_leaves_nothing_when_a_signal_ends_it() {
     kill_process(Pid::from_raw(process).unwrap(), Signal::TERM).unwrap();
     let (seen, code) = terminal.ends();
     assert_eq!((code, left(temporary.path())), (130, vec![]), "{seen}");
+}
+
+/// A terminal that takes nothing: a program that paints waits in its write, and hears no signal.
+#[test]
+fn on_a_terminal_that_takes_nothing_it_gives_it_back_and_leaves_nothing() {
+    // Blocked before the signal comes, and only by the giving back itself.
+    for paints in [true, false] {
+        let (program, temporary) = (Program::new(), TempDir::new().unwrap());
+        let mut terminal = start(&program, temporary.path(), "");
+        let process = Pid::from_raw(i32::try_from(terminal.process()).unwrap()).unwrap();
+        let stopped = terminal.stops();
+        assert!(!is_cooked(&stopped), "the screen is on it");
+        if paints {
+            terminal.types("\x1b[B\x1b[B\t");
+            until_it_waits_for_its_output(process);
+        }
+        kill_process(process, Signal::TERM).unwrap();
+        let (seen, code) = terminal.ends_while(&stopped);
+        assert_eq!((code, left(temporary.path())), (130, vec![]), "{seen}");
+        let restored = seen.rfind("\x1b[?1049l").unwrap_or_else(|| panic!("{seen:?}"));
+        assert!(seen[restored..].contains("\x1b[?25h"), "{seen:?}");
+        assert!(!seen[restored..].contains("\x1b[?2026h"), "painted over: {seen:?}");
+        assert!(is_cooked(&stopped), "the terminal is still raw");
+    }
+}
+
+fn is_cooked(terminal: &File) -> bool {
+    let modes = rustix::termios::tcgetattr(terminal).unwrap().local_modes;
+    modes.contains(LocalModes::ICANON | LocalModes::ECHO)
+}
+
+/// Until it is in the system's `write` on its standard output.
+fn until_it_waits_for_its_output(process: Pid) {
+    let path = format!("/proc/{}/syscall", process.as_raw_nonzero());
+    let write = if cfg!(target_arch = "x86_64") { "1 0x1 " } else { "64 0x1 " };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let call = fs::read_to_string(&path).unwrap();
+        if call.starts_with(write) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "it never waited for its output, but in {call}");
+        std::thread::yield_now();
+    }
 }
 
 #[test]

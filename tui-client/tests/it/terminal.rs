@@ -1,6 +1,7 @@
 //! Questions on a real terminal: where they go, what they show, and what is left when they are cut
 //! short.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::num::NonZero;
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use rustix::fs::{Mode, OFlags};
 use sampan_protocol::testing::identity;
 
 use crate::contact::Handshakes;
@@ -138,6 +140,24 @@ impl OnTerminal {
     /// The process that runs on it.
     pub(crate) fn process(&self) -> u32 {
         self.child.process_id().expect("it runs on this machine")
+    }
+
+    /// Stops all output to it; gives the end that programs have, held open.
+    pub(crate) fn stops(&mut self) -> File {
+        let name = self.master.tty_name().expect("it has a name");
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let terminal = File::from(rustix::fs::open(name, flags, Mode::empty()).unwrap());
+        rustix::termios::tcflow(&terminal, rustix::termios::Action::OOff).unwrap();
+        terminal
+    }
+
+    /// Waits for the end while `held` keeps the terminal there: all that was shown, and the exit
+    /// code.
+    pub(crate) fn ends_while(&mut self, held: &File) -> (String, u32) {
+        let code = self.child.wait().unwrap().exit_code();
+        (&*held).write_all(b"(the end)").unwrap();
+        self.shows("(the end)");
+        (self.seen.clone(), code)
     }
 
     /// Takes the terminal away, as a window that is closed does, and waits for the end.
