@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use sampan_protocol::{Attributes, EntryKind, Mode};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use crate::transfer::command::{Batch, ItemId, Options, Resolution, Route};
 use crate::transfer::decide::Replace;
 use crate::transfer::event::{Outcome, SkipReason, Summary, Totals};
 use crate::transfer::item::{FilePlan, FolderPlan};
+use crate::transfer::plan::Target;
 use crate::transfer::upload::PackMember;
 
 /// Failures that are kept word for word.
@@ -62,6 +64,10 @@ pub(super) struct BatchState {
     pub(super) is_written: bool,
     /// What plans it still, by number; those that run can be stopped.
     pub(super) plans: HashMap<u64, Option<AbortHandle>>,
+    /// Whether what plans it is to wait.
+    pub(super) plans_held: watch::Sender<bool>,
+    /// Files that somebody was asked about, and what lies in their places.
+    pub(super) parked: BTreeMap<ItemId, (FilePlan, Target)>,
     /// To be decided again: another transfer to the same place has ended.
     pub(super) again: Vec<FilePlan>,
     pub(super) hold: Hold,
@@ -114,6 +120,8 @@ impl BatchState {
             totals_told: true,
             is_written: false,
             plans: HashMap::new(),
+            plans_held: watch::Sender::new(false),
+            parked: BTreeMap::new(),
             again: Vec::new(),
             hold: if is_upload { Hold::Since(now) } else { Hold::Free },
             held: VecDeque::new(),
@@ -380,7 +388,7 @@ mod tests {
     use sampan_protocol::{RemotePath, Timestamp, Version};
 
     use super::*;
-    use crate::transfer::command::{Links, Source, Target};
+    use crate::transfer::command::{self, Links, Source};
     use crate::transfer::item::{Ends, FolderTarget, LocalSource};
 
     fn path(path: &str) -> RemotePath {
@@ -389,7 +397,7 @@ mod tests {
 
     fn batch() -> BatchState {
         let source = Source { path: "/tree".into(), contents: false };
-        let target = Target { path: path("to"), is_folder: true };
+        let target = command::Target { path: path("to"), is_folder: true };
         let route = Route::Upload { sources: vec![source], target };
         BatchState::new(&Batch { route, options: Options::default() }, Instant::now())
     }

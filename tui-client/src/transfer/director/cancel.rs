@@ -61,11 +61,8 @@ impl Director {
         self.queue = kept;
         let queued = queued.into_iter().map(|(item, _, work)| (item, work));
         let work: Vec<_> = queued.chain(held).collect();
-        let parked: Vec<_> = self
-            .parked
-            .extract_if(.., |_, parked| parked.0 == id)
-            .map(|(item, (_, plan, _))| (item, plan))
-            .collect();
+        let parked = std::mem::take(&mut batch.parked);
+        let parked: Vec<_> = parked.into_iter().map(|(item, (plan, _))| (item, plan)).collect();
         batch.pending -= work.len() + parked.len();
         for plan in work.iter().flat_map(|(_, work)| work.clone().files()) {
             self.leave(&plan);
@@ -83,7 +80,7 @@ impl Director {
             if let Some((item, id, work)) = self.queue.remove(at) {
                 self.drop_work(id, item, work);
             }
-        } else if let Some((id, plan, _)) = self.parked.remove(&item) {
+        } else if let Some((id, plan, _)) = self.take_parked(item) {
             if let Some(batch) = self.batches.get_mut(&id) {
                 batch.pending -= 1;
             }
@@ -128,7 +125,7 @@ impl Director {
         let Some(batch) = self.batches.get(&id) else { return };
         let options = batch.options.clone();
         let Some(plan) = self.open_plan(id) else { return };
-        let (context, steps) = (Arc::clone(&self.context), self.step_sender.clone());
+        let (context, steps) = (Arc::clone(&self.context), self.steps_of(id));
         self.run_plan(plan, plan_again(context, plan, options, files, steps));
     }
 }

@@ -11,10 +11,10 @@ use crate::transfer::plan::Target;
 
 impl Director {
     pub(super) fn conflict(&mut self, id: BatchId, plan: FilePlan, target: Target) {
+        let item = self.next_item();
         let Some(batch) = self.batches.get_mut(&id) else { return };
         batch.pending += 1;
         let answered = batch.answered;
-        let item = self.next_item();
         if let Some(answer) = answered {
             self.decided(id, item, plan, &target, answer);
             return;
@@ -25,30 +25,29 @@ impl Director {
             from: (plan.ends.from(), plan.source.clone()),
             to: (plan.ends.to(), target.attributes.clone()),
         });
-        self.parked.insert(item, (id, plan, target));
+        batch.parked.insert(item, (plan, target));
     }
 
     pub(super) fn resolve(&mut self, item: ItemId, answer: Resolution, whole_batch: bool) {
-        let Some((id, plan, target)) = self.parked.remove(&item) else { return };
+        let Some((id, plan, target)) = self.take_parked(item) else { return };
         self.decided(id, item, plan, &target, answer);
         if !whole_batch {
             return;
         }
-        if let Some(batch) = self.batches.get_mut(&id) {
-            batch.answered = Some(answer);
-            batch.options.on_conflict = policy_of(answer);
+        let Some(batch) = self.batches.get_mut(&id) else { return };
+        batch.answered = Some(answer);
+        batch.options.on_conflict = policy_of(answer);
+        for (other, (plan, target)) in std::mem::take(&mut batch.parked) {
+            self.decided(id, other, plan, &target, answer);
         }
-        let others: Vec<_> = self
-            .parked
-            .iter()
-            .filter(|(_, parked)| parked.0 == id)
-            .map(|(item, _)| *item)
-            .collect();
-        for other in others {
-            if let Some((id, plan, target)) = self.parked.remove(&other) {
-                self.decided(id, other, plan, &target, answer);
-            }
-        }
+    }
+
+    /// A file that somebody was asked about, and its batch.
+    pub(super) fn take_parked(&mut self, item: ItemId) -> Option<(BatchId, FilePlan, Target)> {
+        self.batches.iter_mut().find_map(|(id, batch)| {
+            let (plan, target) = batch.parked.remove(&item)?;
+            Some((*id, plan, target))
+        })
     }
 
     /// A conflict has its answer.

@@ -39,7 +39,7 @@ use super::command::{Batch, BatchId, Command, ItemId};
 use super::event::{Event, Outcome};
 use super::item::{FilePlan, Settled};
 use super::job::Context;
-use super::plan::{PlanId, PlanStep, STEPS, Steps, Target};
+use super::plan::{PlanId, PlanStep, STEPS};
 use crate::place::Location;
 use crate::state::Journal;
 
@@ -51,8 +51,11 @@ const HOLD: Duration = Duration::from_secs(1);
 const HOLD_ROUND_TRIPS: u32 = 16;
 /// Events that may wait inside before plans are held.
 const WAITING_EVENTS: usize = 4096;
-/// Work, questions and files behind others that may wait before plans are held.
+/// Work and files behind others that may wait before plans are held. It moves by itself.
 const WAITING_WORK: usize = 8192;
+/// Questions of one batch that may wait before its plans are held. They wait for a person, perhaps
+/// for ever, and must not hold up another batch.
+const WAITING_QUESTIONS: usize = 8192;
 /// Batches that are done with but for what failed in them and may be tried again. Each keeps its
 /// folder open.
 const KEPT_BATCHES: usize = 16;
@@ -89,7 +92,7 @@ pub(super) struct Director {
     writing: JoinSet<Written>,
     ends: Ends,
     /// For plans.
-    step_sender: Steps,
+    step_sender: mpsc::Sender<(PlanId, PlanStep)>,
     steps: mpsc::Receiver<(PlanId, PlanStep)>,
     plans: JoinSet<()>,
     jobs: JoinSet<JobEnd>,
@@ -99,7 +102,6 @@ pub(super) struct Director {
     /// Ready to run, in order.
     queue: VecDeque<(ItemId, BatchId, Work)>,
     running: HashMap<ItemId, Running>,
-    parked: BTreeMap<ItemId, (BatchId, FilePlan, Target)>,
     /// Where files are on their way to, and which wait for one of these.
     places: HashSet<Location>,
     behind: HashMap<Location, Vec<(BatchId, FilePlan)>>,
@@ -131,7 +133,6 @@ impl Director {
             batches: BTreeMap::new(),
             queue: VecDeque::new(),
             running: HashMap::new(),
-            parked: BTreeMap::new(),
             places: HashSet::new(),
             behind: HashMap::new(),
             outbox: VecDeque::new(),
@@ -155,6 +156,7 @@ impl Director {
             self.settle_batches();
             self.dispatch();
             let takes_steps =
+            self.hold_plans();
                 self.outbox.len() < WAITING_EVENTS && self.waiting_work() < WAITING_WORK;
             let is_busy =
                 !self.running.is_empty() || self.batches.values().any(BatchState::is_open);
@@ -214,14 +216,25 @@ impl Director {
         self.plans.shutdown().await;
         self.jobs.shutdown().await;
         self.clean_rest().await;
-        self.write_rest().await
+        // What is done is written down first: to clear away may take long, and a program that is
+        // ended meanwhile must not carry it once more.
+        let journal = self.write_rest().await;
+        journal
     }
 
-    /// What was planned and is not under way.
+    /// What was planned, is not under way, and waits for nobody.
     fn waiting_work(&self) -> usize {
         let held: usize = self.batches.values().map(|batch| batch.held.len()).sum();
         let behind: usize = self.behind.values().map(Vec::len).sum();
-        self.queue.len() + held + self.parked.len() + behind
+        self.queue.len() + held + behind
+    }
+
+    /// Holds the plans of batches with very many questions, and lets the others go on.
+    fn hold_plans(&self) {
+        for batch in self.batches.values() {
+            let holds = batch.parked.len() >= WAITING_QUESTIONS;
+            batch.plans_held.send_if_modified(|held| std::mem::replace(held, holds) != holds);
+        }
     }
 
     fn send_what_fits(&mut self) {

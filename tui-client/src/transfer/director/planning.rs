@@ -12,7 +12,7 @@ use crate::transfer::command::{Batch, BatchId};
 use crate::transfer::decide::Replace;
 use crate::transfer::event::{Event, Outcome};
 use crate::transfer::item::{FilePlan, Settled};
-use crate::transfer::plan::{PlanId, PlanStep, plan};
+use crate::transfer::plan::{PlanId, PlanStep, Steps, plan};
 use crate::transfer::upload::PackMember;
 
 /// Bytes of a pack while there is a limit on the pace.
@@ -23,8 +23,14 @@ impl Director {
     pub(super) fn begin(&mut self, id: PlanId, batch: Batch) {
         let Some(state) = self.batches.get_mut(&id.batch) else { return };
         state.is_written = true;
-        let plan = plan(Arc::clone(&self.context), id, batch, self.step_sender.clone());
+        let plan = plan(Arc::clone(&self.context), id, batch, self.steps_of(id.batch));
         self.run_plan(id, plan);
+    }
+
+    /// Where a plan of a batch tells its steps.
+    pub(super) fn steps_of(&self, id: BatchId) -> Steps {
+        let held = self.batches.get(&id).map(|batch| batch.plans_held.subscribe());
+        Steps { sender: self.step_sender.clone(), held }
     }
 
     /// A batch has one more plan, and is not planned before that has ended.

@@ -56,7 +56,7 @@ impl Director {
     }
 
     /// Writes what still waits; gives the journal back.
-    pub(super) async fn write_rest(mut self) -> Journal {
+    pub(super) async fn write_rest(&mut self) -> Journal {
         self.write_next();
         while let Some(ended) = self.writing.join_next().await {
             match ended {
@@ -65,7 +65,7 @@ impl Director {
             }
             self.write_next();
         }
-        self.journal.expect("a journal comes back from each record that is written to it")
+        self.journal.take().expect("a journal comes back from each record that is written to it")
     }
 }
 

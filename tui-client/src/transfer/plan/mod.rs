@@ -16,7 +16,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use sampan_protocol::{Attributes, RemotePath};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 pub(super) use self::compare::is_equal;
 use super::beside::{Beside, beside_local, beside_remote};
@@ -67,7 +67,24 @@ pub(super) struct PlanId {
 }
 
 /// Where a plan tells its steps.
-pub(super) type Steps = mpsc::Sender<(PlanId, PlanStep)>;
+#[derive(Clone, Debug)]
+pub(super) struct Steps {
+    pub(super) sender: mpsc::Sender<(PlanId, PlanStep)>,
+    /// Whether the batch is to find no more for now; `None` if it is not there any more.
+    pub(super) held: Option<watch::Receiver<bool>>,
+}
+
+impl Steps {
+    /// Waits while its batch is held, and while very many steps wait. False if nobody listens.
+    async fn tell(&self, id: PlanId, step: PlanStep) -> bool {
+        if let Some(mut held) = self.held.clone()
+            && held.wait_for(|held| !held).await.is_err()
+        {
+            return false;
+        }
+        self.sender.send((id, step)).await.is_ok()
+    }
+}
 
 /// Plans `batch`.
 pub(super) async fn plan(context: Arc<Context>, id: PlanId, batch: Batch, steps: Steps) {
@@ -145,7 +162,7 @@ impl Planner {
     }
 
     async fn tell(&self, step: PlanStep) -> Result<(), Ended> {
-        self.steps.send((self.id, step)).await.map_err(|_| Ended::NobodyListens)
+        if self.steps.tell(self.id, step).await { Ok(()) } else { Err(Ended::NobodyListens) }
     }
 
     async fn end(&self, ended: Result<(), Ended>) {

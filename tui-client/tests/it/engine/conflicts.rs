@@ -354,3 +354,55 @@ async fn what_an_earlier_run_sent_and_the_server_publishes_late_is_there_already
     }
     assert_eq!(rig.reserved().await, 0);
 }
+
+/// More than the questions of one batch that may wait, and the steps that are underway.
+const MANY_QUESTIONS: usize = 10_000;
+/// What the engine lets wait, with what was underway when it was reached.
+const MOST_ASKED: usize = 8192 + 1024 + 64;
+
+/// A person who does not answer holds up no other batch, and is not asked without end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn questions_without_an_answer_hold_up_no_other_batch() {
+    let rig = Rig::in_memory().await;
+    let (mine, other) = (rig.local("mine"), rig.local("other"));
+    let there = rig.home().join("there");
+    fs::create_dir(&there).unwrap();
+    for number in 0..MANY_QUESTIONS {
+        fs::write(mine.join(number.to_string()), b"new").unwrap();
+        fs::write(there.join(number.to_string()), b"old and other").unwrap();
+    }
+    fs::write(other.join("file"), b"content").unwrap();
+    let route = up(&mine, true, "there", true);
+    let asks = options(OnConflict::Ask);
+    let mut run = Run::begin(rig.remote().await, rig.journal("many"), route, asks.clone());
+    let mut asked = 0;
+    while asked < 8192 {
+        asked += usize::from(matches!(run.next().await, Event::Conflict { .. }));
+    }
+    let batch = Batch { route: up(&other, false, "", true), options: asks };
+    run.tell(Command::Submit(BatchId(2), batch));
+    loop {
+        match run.next().await {
+            Event::Conflict { .. } => asked += 1,
+            Event::Summary { batch: BatchId(2), summary } => {
+                assert_eq!((summary.done, summary.failed), (2, 0), "{summary:?}");
+                break;
+            }
+            Event::Summary { summary, .. } => panic!("nobody answered: {summary:?}"),
+            _ => {}
+        }
+    }
+    assert!(asked <= MOST_ASKED, "{asked} questions wait");
+    assert_eq!(fs::read(rig.home().join("other/file")).unwrap(), b"content");
+
+    // One answer for all lets the rest be found, too.
+    let Some(Event::Conflict { item, .. }) =
+        run.seen().iter().find(|event| matches!(event, Event::Conflict { .. })).cloned()
+    else {
+        unreachable!("they were counted")
+    };
+    run.tell(Command::Resolve { item, answer: Resolution::Skip, whole_batch: true });
+    let told = run.finish().await;
+    assert_eq!(told.summary.skipped, MANY_QUESTIONS as u64, "{:?}", told.summary);
+    run.stop().await;
+}

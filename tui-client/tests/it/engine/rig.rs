@@ -323,6 +323,11 @@ impl Run {
         }
     }
 
+    /// What was told so far.
+    pub(crate) fn seen(&self) -> &[Event] {
+        &self.seen
+    }
+
     pub(crate) async fn stop(self) {
         self.engine.stop().await.unwrap();
     }
