@@ -39,6 +39,8 @@ pub struct Settings {
     pub connections: Option<usize>,
     /// Bytes a second over all transfers.
     pub limit: Option<u64>,
+    /// The last id that was given to an item already: the engine's come after it.
+    pub last_item: u64,
 }
 
 /// Carries files until it is dropped or ended.
@@ -89,7 +91,7 @@ impl Engine {
         let stop = CancellationToken::new();
         let ends =
             director::Ends { commands: command_receiver, events: event_sender, stop: stop.clone() };
-        let director = Director::new(context, journal, ends, resumed.clone());
+        let director = Director::new(context, journal, ends, settings.last_item, resumed.clone());
         let task = tokio::spawn(director.run());
         Started { engine: Self { commands, stop, task }, events, resumed }
     }

@@ -77,9 +77,28 @@ fn get_expands_and_a_repeat_is_the_same_command() {
     assert_eq!((ended.code, ended.err.lines().count()), (7, 1), "{ended:?}");
     assert!(here.path().join("both/c.log").exists());
     get(&["-g", &ada.place("no*")]).failed(7, &["no*", "nothing on the server matches"]);
-    let ended = get(&["-g", "--json", &ada.place("no*")]);
-    let fail: serde_json::Value = serde_json::from_str(ended.text()).unwrap();
-    assert_eq!((ended.code, &fail["event"], &fail["code"]), (7, &"fail".into(), &7.into()));
+    // Refused patterns are counted, and told apart from each other and from what was carried.
+    let no: [&str; 2] = [&ada.place("no*"), &ada.place("none?")];
+    let json = |words: &[&str]| {
+        let ended = get(words);
+        assert_eq!(ended.code, 7, "{ended:?}");
+        let lines = ended.text().lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect::<Vec<serde_json::Value>>()
+    };
+    let of = |lines: &[serde_json::Value], event: &str, key: &str| {
+        let told = lines.iter().filter(|line| line["event"] == event);
+        told.map(|line| line[key].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    let nothing = json(&["-g", "--json", no[0], no[1], "."]);
+    assert_eq!(
+        (of(&nothing, "fail", "id"), of(&nothing, "fail", "code")),
+        (vec![1, 2], vec![7, 7])
+    );
+    assert_eq!(of(&nothing, "summary", "failed"), [2]);
+    let some = json(&["-g", "--json", no[0], &ada.place("docs/c*"), no[1], "some/"]);
+    assert_eq!((of(&some, "fail", "id"), of(&some, "done", "id")), (vec![1, 2], vec![3]));
+    let sums = ["done", "failed"].map(|key| of(&some, "summary", key));
+    assert_eq!(sums, [[1], [2]]);
 }
 
 #[test]

@@ -85,15 +85,19 @@ pub(super) async fn run(
             journal.remove()?;
         }
         remote.close().await;
+        watch.nothing_found()?;
         return Ok(watch.report.code());
     };
-    let settings = Settings { connections: how.connections.map(usize::from), limit: how.limit };
+    let settings = Settings {
+        connections: how.connections.map(usize::from),
+        limit: how.limit,
+        last_item: watch.refused,
+    };
     let Started { engine, mut events, .. } = Engine::start(remote.clone(), journal, settings);
     engine.send(Command::Submit(BATCH, Batch { route, options })).await?;
     let followed = watch.follow(&mut events, &engine.commands(), remote.link()).await;
     let journal = engine.stop().await?;
     let summary = followed?;
-    // What a pattern stood for and could not be told belongs to it as well.
     if summary.failed == 0 && watch.report.code() == Code::Done {
         journal.remove()?;
     }

@@ -12,6 +12,7 @@ use std::time::Instant;
 use sampan_protocol::RemotePath;
 use tokio::sync::{mpsc, watch};
 
+use super::BATCH;
 use super::bars::Bars;
 use super::lines::{Failed, Lines};
 use super::question::{Answer, Conflict, ask};
@@ -23,7 +24,7 @@ use crate::cli::report::{Report, tell};
 use crate::failure::{Failure, Situation};
 use crate::place::Location;
 use crate::remote::LinkState;
-use crate::transfer::{BatchId, Command, Event, ItemId, Outcome, Resolution, SkipReason, Summary};
+use crate::transfer::{Command, Event, ItemId, Outcome, Resolution, SkipReason, Summary};
 
 /// How a batch is told.
 pub(super) enum Face {
@@ -43,6 +44,8 @@ pub(super) struct Watch {
     pub(super) output: Output,
     pub(super) report: Report,
     pub(super) terminal: Option<Terminal>,
+    /// Sources that were given up before the engine heard of them: they have the first ids.
+    pub(super) refused: u64,
     /// Lines that wait until the question is answered.
     held: Vec<String>,
     conflicts: VecDeque<Conflict>,
@@ -61,8 +64,8 @@ impl Watch {
         terminal: Option<Terminal>,
     ) -> Self {
         let (held, conflicts) = (Vec::new(), VecDeque::new());
-        let (for_all, link_is_lost) = (None, false);
-        Self { face, output, report, terminal, held, conflicts, for_all, link_is_lost }
+        let (refused, for_all, link_is_lost) = (0, None, false);
+        Self { face, output, report, terminal, refused, held, conflicts, for_all, link_is_lost }
     }
 
     /// Follows the events to the batch's summary, and answers its conflicts.
@@ -78,6 +81,7 @@ impl Watch {
             tokio::select! {
                 event = events.recv() => {
                     let event = event.ok_or_else(ended_early)?;
+                    let event = self.with_refused(event);
                     self.take(&event, asking.is_some())?;
                     match event {
                         Event::Conflict { item, from, to, .. } => {
@@ -199,13 +203,29 @@ impl Watch {
 
     /// A source that was given up before the engine heard of it.
     pub(super) fn refused(&mut self, from: &RemotePath, failure: Failure) -> Result<(), Stop> {
-        let (item, at) = (ItemId(0), Location::Remote(from.clone()));
+        self.refused += 1;
+        let (batch, item, at) = (BATCH, ItemId(self.refused), Location::Remote(from.clone()));
         let (to, outcome) = (at.clone(), Outcome::Failed(failure));
-        let source = None;
-        self.take(
-            &Event::Finished { batch: BatchId(0), item, from: at, to, source, outcome },
-            false,
-        )
+        self.take(&Event::Finished { batch, item, from: at, to, source: None, outcome }, false)
+    }
+
+    /// Nothing is left for the engine: this is the end of it.
+    pub(super) fn nothing_found(&mut self) -> Result<(), Stop> {
+        let event = Event::Summary { batch: BATCH, summary: Summary::default() };
+        let event = self.with_refused(event);
+        self.take(&event, false)?;
+        if let Event::Summary { summary, .. } = event {
+            self.finish(&summary)?;
+        }
+        Ok(())
+    }
+
+    /// What was refused before belongs to the sum.
+    fn with_refused(&self, mut event: Event) -> Event {
+        if let Event::Summary { summary, .. } = &mut event {
+            summary.failed += self.refused;
+        }
+        event
     }
 
     fn would_carry(&mut self, from: &Location, to: &Location) -> Result<(), Stop> {

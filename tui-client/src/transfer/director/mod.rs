@@ -116,6 +116,7 @@ impl Director {
         context: Arc<Context>,
         journal: Journal,
         ends: Ends,
+        last_item: u64,
         resumed: Vec<(BatchId, Batch)>,
     ) -> Self {
         let (step_sender, steps) = mpsc::channel(STEPS);
@@ -136,7 +137,7 @@ impl Director {
             places: HashSet::new(),
             behind: HashMap::new(),
             outbox: VecDeque::new(),
-            last_item: 0,
+            last_item,
             last_plan: 0,
             paused: false,
         };
@@ -155,8 +156,8 @@ impl Director {
         loop {
             self.settle_batches();
             self.dispatch();
-            let takes_steps =
             self.hold_plans();
+            let takes_steps =
                 self.outbox.len() < WAITING_EVENTS && self.waiting_work() < WAITING_WORK;
             let is_busy =
                 !self.running.is_empty() || self.batches.values().any(BatchState::is_open);
@@ -215,10 +216,10 @@ impl Director {
         }
         self.plans.shutdown().await;
         self.jobs.shutdown().await;
-        self.clean_rest().await;
         // What is done is written down first: to clear away may take long, and a program that is
         // ended meanwhile must not carry it once more.
         let journal = self.write_rest().await;
+        self.clean_rest().await;
         journal
     }
 

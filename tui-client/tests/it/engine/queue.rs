@@ -14,7 +14,7 @@ use super::rig::{Rig, Run, down, home, noise, up};
 use crate::proxy::Proxy;
 
 const MIB: u64 = 1 << 20;
-const PACED: Settings = Settings { connections: Some(2), limit: Some(16 << 20) };
+const PACED: Settings = Settings { connections: Some(2), limit: Some(16 << 20), last_item: 0 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_queue_goes_on_in_the_next_engine() {
@@ -73,7 +73,7 @@ async fn a_block_counts_as_soon_as_it_is_answered() {
     let file = rig.local("source").join("file");
     // Its stripes have sixteen blocks; most of them are never read.
     fs::File::create(&file).unwrap().set_len(256 * MIB).unwrap();
-    let settings = Settings { connections: Some(1), limit: Some(MIB) };
+    let settings = Settings { connections: Some(1), limit: Some(MIB), last_item: 0 };
     let route = up(&file, false, "", true);
     let remote = rig.remote_at(proxy.port).await;
     let mut run = Run::with(remote, rig.journal("slow"), settings, route, Options::default());
@@ -120,7 +120,7 @@ async fn one_connection_is_enough() {
     fs::write(source.join("small"), noise(6, 1000)).unwrap();
     let other = rig.remote().await;
     let route = up(&source, false, "", true);
-    let settings = Settings { connections: Some(4), limit: None };
+    let settings = Settings { connections: Some(4), limit: None, last_item: 0 };
     let journal = rig.journal("few");
     let mut run = Run::with(rig.remote().await, journal, settings, route, Options::default());
     let told = run.finish().await;
@@ -199,7 +199,7 @@ async fn a_copy_beside_another_file_leaves_nothing_when_it_is_stopped() {
         fs::write(place, b"in the way").unwrap();
     }
     let options = Options { on_conflict: OnConflict::Rename, ..Options::default() };
-    let paced = Settings { connections: Some(1), limit: Some(8 << 20) };
+    let paced = Settings { connections: Some(1), limit: Some(8 << 20), last_item: 0 };
     for route in [up(&local.join("file"), false, "", true), down("other", false, &local, true)] {
         let remote = rig.remote().await;
         let journal = rig.journal("beside");

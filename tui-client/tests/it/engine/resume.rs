@@ -13,7 +13,7 @@ use crate::proxy::Proxy;
 
 const MIB: u64 = 1 << 20;
 /// Fast enough for a test, slow enough to be interrupted halfway.
-const PACED: Settings = Settings { connections: Some(2), limit: Some(24 << 20) };
+const PACED: Settings = Settings { connections: Some(2), limit: Some(24 << 20), last_item: 0 };
 /// What may be in flight when a link breaks, of a file that moves over two lanes.
 const IN_FLIGHT: u64 = 40 * MIB;
 

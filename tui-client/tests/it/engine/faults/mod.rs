@@ -204,7 +204,8 @@ async fn cleanly(rig: &Rig, name: &str, here: &Path) {
 }
 
 async fn carry(rig: &Rig, remote: &Remote, name: &str, route: Route) {
-    let settings = Settings { connections: Some(usize::try_from(LANES).unwrap()), limit: None };
+    let settings =
+        Settings { connections: Some(usize::try_from(LANES).unwrap()), limit: None, last_item: 0 };
     let journal = rig.journal(name);
     let mut run = Run::with(remote.clone(), journal, settings, route, Options::default());
     run.finish().await.expect_done();
