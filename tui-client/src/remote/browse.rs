@@ -1,7 +1,8 @@
 //! Looking and changing, as people mean it: failures name the place.
 //!
 //! Invariant: a listing's pages come in directory order and each name once, also across a lost link;
-//! where that cannot be kept, the reader is told to start over.
+//! where that cannot be kept, the reader is told to start over. What is kept of one is bounded,
+//! whatever the server sends.
 
 use std::collections::VecDeque;
 
@@ -12,11 +13,16 @@ use sampan_protocol::message::{
 use sampan_protocol::{Attributes, Entry, ErrorCode, Mode, RemotePath, Timestamp, Version};
 use serde_bytes::ByteBuf;
 
-use super::{Answers, CallError, Remote};
-use crate::failure::Failure;
+use super::{Answers, CallError, Frames, Remote};
+use crate::catalogue::engine as text;
+use crate::failure::{Failure, Situation};
 
 /// Pages of a listing that may wait for their reader.
 const PAGES: usize = 8;
+
+/// Names of one folder that are taken in at once: some hundred bytes each. More is no folder that a
+/// person made, but a listing without end.
+const MOST_NAMES: usize = 4_000_000;
 
 /// The next of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +42,7 @@ pub struct Listing {
     answers: Option<Answers<List>>,
     cursor: Option<ByteBuf>,
     waiting: VecDeque<ListStep>,
+    frames: Frames,
     ended: bool,
 }
 
@@ -50,7 +57,12 @@ impl Listing {
                 return Ok(None);
             }
             match self.page().await {
-                Ok(Some(page)) => self.take(page),
+                Ok(Some(page)) => {
+                    if let Err(error) = self.take(page) {
+                        self.ended = true;
+                        return Err(error.about(self.remote.show(&self.path)));
+                    }
+                }
                 Ok(None) => self.ended = true,
                 Err(CallError::Lost) => self.answers = None,
                 Err(error) if error.is(ErrorCode::RESTART) && self.cursor.is_some() => {
@@ -71,6 +83,7 @@ impl Listing {
             let session = self.remote.control().session().await?;
             let request = List { path: self.path.clone(), cursor: self.cursor.clone() };
             self.answers = Some(session.stream(&request, PAGES).await?);
+            self.frames = Frames::default();
         }
         match &mut self.answers {
             Some(answers) => Ok(answers.next().await?.map(|(page, _)| page)),
@@ -78,7 +91,8 @@ impl Listing {
         }
     }
 
-    fn take(&mut self, page: ListPage) {
+    fn take(&mut self, page: ListPage) -> Result<(), CallError> {
+        self.frames.take(!page.entries.is_empty() || page.unreadable > 0)?;
         if page.cursor.is_some() {
             self.cursor = page.cursor;
         }
@@ -88,6 +102,7 @@ impl Listing {
         if !page.entries.is_empty() {
             self.waiting.push_back(ListStep::Entries(page.entries));
         }
+        Ok(())
     }
 }
 
@@ -100,6 +115,7 @@ impl Remote {
             answers: None,
             cursor: None,
             waiting: VecDeque::new(),
+            frames: Frames::default(),
             ended: false,
         }
     }
@@ -110,6 +126,10 @@ impl Remote {
         let (mut entries, mut unreadable) = (Vec::new(), 0);
         while let Some(step) = listing.next().await? {
             match step {
+                ListStep::Entries(more) if entries.len() + more.len() > MOST_NAMES => {
+                    let text = text::too_many_names(MOST_NAMES);
+                    return Err(Failure::new(Situation::Unexpected(text), self.show(path)));
+                }
                 ListStep::Entries(more) => entries.extend(more),
                 ListStep::Unreadable(more) => unreadable += more,
                 ListStep::Restart => {

@@ -147,7 +147,7 @@ fn s2_a_busy_server_ends_with_3_and_says_when_to_come_again() {
     refusing(&refusal).meet().failed(3, &["try again in 5 s"]);
 }
 
-fn welcome() -> Welcome {
+pub(crate) fn welcome() -> Welcome {
     Welcome {
         account: "ada".to_owned(),
         agent: "impostor/1".to_owned(),
@@ -369,7 +369,7 @@ fn s1_s3_s7_names_that_are_none_are_never_written() {
     }
 }
 
-fn folder_attributes() -> Attributes {
+pub(crate) fn folder_attributes() -> Attributes {
     Attributes {
         kind: EntryKind::Folder,
         size: 0,
@@ -395,7 +395,7 @@ fn listing_with(id: RequestId, hostile: &[u8]) -> Vec<u8> {
 }
 
 /// All that lies below a folder.
-fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -13,6 +13,7 @@ mod engine;
 mod globs;
 mod impostor;
 mod ipv6;
+mod liar;
 mod looking;
 mod operands;
 mod own_files;

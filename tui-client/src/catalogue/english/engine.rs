@@ -267,3 +267,8 @@ pub fn what_next(situation: &Situation, subject: &str, place: &str) -> Option<St
     };
     Some(fixed.to_owned())
 }
+
+/// A folder on the server names more than is taken in.
+pub fn too_many_names(most: usize) -> String {
+    format!("it names more than {most} things: its listing may have no end")
+}
