@@ -7,6 +7,7 @@
 //!
 //! Invariant: a journal is held by one process at a time, by a lock on its file.
 
+mod discard;
 mod format;
 mod key;
 mod log;
@@ -29,6 +30,7 @@ use crate::disk::Disk;
 use crate::failure::{Failure, Situation};
 use crate::step::{self, Step};
 
+pub(super) use self::discard::discard;
 pub(super) use self::format::{Kept, kept};
 pub use self::key::{JournalKey, JournalScope, TransferKeys};
 pub use self::staged::StagedFile;
@@ -135,10 +137,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Removes it: nothing is left to be finished.
+    /// Removes it: nothing is left to be finished. What an earlier run staged, and this one did not
+    /// take up, goes first, for nobody would name it any more; if that fails, the journal stays.
     pub fn remove(self) -> Result<(), Failure> {
         let Some(log) = &self.log else { return Ok(()) };
         let log = locked(log);
+        discard(&log.disk, log.kept.staged.values())?;
         let (folder, name) = parts(&log.path);
         let removed = PrivateFolder::open(&log.disk, folder).and_then(|folder| folder.unlink(name));
         match removed {

@@ -15,11 +15,10 @@ use rustix::fs::{OFlags, Stat};
 use rustix::io::Errno;
 
 use super::State;
-use super::journal::{JOURNAL, Kept, StagedFile, kept};
+use super::journal::{JOURNAL, Kept, discard, kept};
 use super::private::{PrivateFolder, own_file, read_all, try_lock};
 use crate::disk::Disk;
-use crate::failure::{Failure, Side, Situation};
-use crate::local::TargetRoot;
+use crate::failure::Failure;
 
 /// How long a journal is kept after it was last opened. Longer than any upload: a download that was
 /// begun has no such end.
@@ -80,20 +79,8 @@ impl Sweep<'_> {
             return Ok(());
         }
         // The journal goes last: what could not be removed is still named by it.
-        for file in staged.values() {
-            self.discard(file)?;
-        }
+        discard(self.disk, staged.values())?;
         self.folder.unlink(name).map_err(failed)
-    }
-
-    /// Removes a staged download, below the folder that the user chose then.
-    fn discard(&self, file: &StagedFile) -> Result<(), Failure> {
-        let root = TargetRoot::open_on(self.disk, &file.root);
-        match root.and_then(|root| root.discard(&file.at, &file.staging)) {
-            // With the folder went what was in it. Over a link that stands there now nobody goes.
-            Err(Failure { situation, .. }) if is_another(&situation) => Ok(()),
-            discarded => discarded,
-        }
     }
 
     /// Each opening writes the process into it.
@@ -102,18 +89,6 @@ impl Sweep<'_> {
         let opened = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         self.now.duration_since(opened).is_ok_and(|age| age > KEPT)
     }
-}
-
-/// Whether there is no such folder any more.
-fn is_another(situation: &Situation) -> bool {
-    use Situation as S;
-    matches!(
-        situation,
-        S::NotFound(Side::Local)
-            | S::NotAFolder(Side::Local)
-            | S::KindDiffers(Side::Local)
-            | S::IsALink(Side::Local)
-    )
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 use std::fs;
+use std::path::Path;
+
+use sampan_protocol::RemotePath;
 
 use super::format::MAX_RECORD_BYTES;
 use super::*;
 use crate::address::Account;
+use crate::local::StagingName;
 
 fn account(written: &str) -> Account {
     crate::address::Place::parse(written.as_ref(), None).unwrap().account
@@ -11,6 +15,11 @@ fn account(written: &str) -> Account {
 fn command(operands: &[&str]) -> JournalScope {
     let operands = operands.iter().map(|operand| operand.as_bytes().to_vec()).collect();
     JournalScope::Command { verb: "put", operands }
+}
+
+fn staged(root: &Path, at: &str, number: u64) -> StagedFile {
+    let at = RemotePath::parse(at.as_bytes()).unwrap();
+    StagedFile { root: root.to_owned(), at, staging: StagingName::of(number) }
 }
 
 #[test]
@@ -154,4 +163,37 @@ fn what_would_not_be_believed_is_not_written() {
     drop(journal);
     let journal = Journal::open(&state, &key, [1; 32], 1).unwrap();
     assert_eq!(journal.unfinished(), [(2, b"two".to_vec())]);
+}
+
+/// A source that went away meanwhile: no later run comes to what was staged of it.
+#[test]
+fn with_a_journal_goes_what_it_still_names() {
+    let home = tempfile::tempdir().unwrap();
+    let target = tempfile::tempdir().unwrap();
+    let state = State::under(home.path());
+    let key = JournalKey::new(&account("a@h"), &command(&["/x"]));
+    let files = [("in/a", 1), ("in/b", 2), ("none/c", 3)];
+    let files = files.map(|(at, number)| staged(target.path(), at, number));
+    let path = |number: usize| target.path().join("in").join(files[number].staging.as_str());
+    fs::create_dir(target.path().join("in")).unwrap();
+    let first = Journal::open(&state, &key, [1; 32], 1).unwrap();
+    first.keys().stage(&files);
+    fs::write(path(0), "half").unwrap();
+    // It cannot be unlinked.
+    fs::create_dir(path(1)).unwrap();
+    let others = target.path().join("in").join(StagingName::of(7).as_str());
+    fs::write(&others, "another's").unwrap();
+    drop(first);
+
+    let second = Journal::open(&state, &key, [2; 32], 1).unwrap();
+    let journal = locked(second.log.as_ref().unwrap()).path.clone();
+    let refused = second.remove().unwrap_err();
+    assert_eq!(refused.subject, path(1).to_str().unwrap());
+    assert!(journal.exists(), "nobody else names what stays");
+
+    fs::remove_dir(path(1)).unwrap();
+    fs::write(path(1), "half").unwrap();
+    Journal::open(&state, &key, [3; 32], 1).unwrap().remove().unwrap();
+    assert!(!path(0).exists() && !path(1).exists() && !journal.exists());
+    assert!(others.exists(), "it was never named");
 }
