@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::io::Errno;
 
 use self::format::{
-    BEGUN, FINISHED, HEADER_BYTES, read_header, replay, write_header, write_record,
+    BEGUN, FINISHED, HEADER_BYTES, Replayed, read_header, replay, write_header, write_record,
 };
 use self::log::Log;
 use super::State;
@@ -79,14 +79,27 @@ impl Journal {
         let left = read_header(&content).map(|(_, seed)| seed);
         let continued = left.is_some();
         let seed = left.unwrap_or(fresh_seed);
-        let (kept, valid) = if continued { replay(&content) } else { Default::default() };
+        // Without a header nothing in it is believed.
+        let Replayed { kept, end, lasting } = replay(if continued { &content } else { &[] });
         // A queue's journal is never removed: what is finished needs no room in it.
-        let length = if kept.is_empty() { HEADER_BYTES } else { valid } as u64;
+        let is_over = kept.is_empty();
+        let (length, lasting) = if is_over { (HEADER_BYTES, HEADER_BYTES) } else { (end, lasting) };
+        let staged_there = replay(content.get(..lasting).unwrap_or_default()).kept.staged;
+        let (length, lasting) = (length as u64, lasting as u64);
         let header = write_header(process, &seed);
         disk.write_at(&file, header.as_bytes(), 0).map_err(failed)?;
         disk.truncate(&file, length).map_err(failed)?;
         let (disk, path_kept) = (disk.clone(), path.clone());
-        let mut log = Log { disk, path: path_kept, file: Some(file), length, kept };
+        let mut log = Log {
+            disk,
+            path: path_kept,
+            file: Some(file),
+            length,
+            kept,
+            lasting,
+            staged_there,
+            compact_at: 0,
+        };
         log.compact().map_err(failed)?;
         log.flush().map_err(failed)?;
         // Its name as well: without the journal nobody finds what was begun under its seed. An
@@ -131,7 +144,7 @@ impl Journal {
             return Err(Failure::new(Situation::Unexpected(text), ""));
         };
         let mut log = locked(log);
-        log.append(&record, true).map_err(|error| own_file(&log.path, error))?;
+        log.append_lasting(&record).map_err(|error| own_file(&log.path, error))?;
         log.kept.apply(batch, kind, content);
         step::at(if kind == BEGUN { Step::BatchWritten } else { Step::BatchFinished });
         Ok(())

@@ -86,24 +86,36 @@ impl Kept {
 /// keep anything. One whose first writing was cut off keeps nothing: nothing was begun under it.
 pub(in crate::state) fn kept(content: &[u8]) -> Option<Kept> {
     if read_header(content).is_some() {
-        return Some(replay(content).0);
+        return Some(replay(content).kept);
     }
     let begins = content.len() < HEADER_BYTES
         && content.iter().zip(MAGIC.as_bytes()).all(|(there, wanted)| there == wanted);
     (begins || content.iter().all(|byte| *byte == 0)).then(Kept::default)
 }
 
-/// What is kept, and how many bytes of the file are whole records.
-pub(super) fn replay(content: &[u8]) -> (Kept, usize) {
-    let mut kept = Kept::default();
-    let mut at = HEADER_BYTES;
-    while let Some((payload, end)) = record(content, at) {
+/// What the records of a journal come to, and where they end.
+#[derive(Debug)]
+pub(super) struct Replayed {
+    pub(super) kept: Kept,
+    /// The end of the last record that is whole.
+    pub(super) end: usize,
+    /// The end of the last one that must last: of a batch begun or finished.
+    pub(super) lasting: usize,
+}
+
+pub(super) fn replay(content: &[u8]) -> Replayed {
+    let (end, lasting) = (HEADER_BYTES, HEADER_BYTES);
+    let mut replayed = Replayed { kept: Kept::default(), end, lasting };
+    while let Some((payload, end)) = record(content, replayed.end) {
         let (batch, rest) = payload.split_at(8);
         let batch = u64::from_le_bytes(batch.try_into().unwrap_or_default());
-        kept.apply(batch, rest[0], &rest[1..]);
-        at = end;
+        replayed.kept.apply(batch, rest[0], &rest[1..]);
+        replayed.end = end;
+        if matches!(rest[0], BEGUN | FINISHED) {
+            replayed.lasting = end;
+        }
     }
-    (kept, at)
+    replayed
 }
 
 /// A record, as it is written; `None` for one that is too long to be believed.

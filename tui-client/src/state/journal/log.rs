@@ -1,8 +1,10 @@
 //! A journal's file while it is open: records go to its end, and what they come to is known.
 //!
 //! Invariant: `length` bytes of the file are whole; whatever a failed writing left behind them is
-//! cut off, or overwritten by the next record. Nothing is written once the journal was let go.
+//! cut off, or overwritten by the next record. While a batch is open, nothing before `lasting` is
+//! ever cut off or written over. Nothing is written once the journal was let go.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -13,8 +15,10 @@ use super::format::{GONE, HEADER_BYTES, Kept, STAGED, write_record};
 use super::staged::StagedFile;
 use crate::disk::Disk;
 
-/// A journal of this length is written anew, in less, if nothing in it must last.
-const COMPACT_BYTES: u64 = 1 << 20;
+/// So many bytes of names behind what must last are written anew, in less.
+pub(super) const COMPACT_BYTES: u64 = 1 << 20;
+/// So many are before something that must last is written behind them, for then they stay.
+const SETTLED_BYTES: u64 = 64 << 10;
 
 #[derive(Debug)]
 pub(super) struct Log {
@@ -24,11 +28,30 @@ pub(super) struct Log {
     pub(super) file: Option<OwnedFd>,
     pub(super) length: u64,
     pub(super) kept: Kept,
+    /// The end of the last record that must last.
+    pub(super) lasting: u64,
+    /// The downloads that are staged by the records up to there.
+    pub(super) staged_there: BTreeMap<String, StagedFile>,
+    /// From this length on it is written anew.
+    pub(super) compact_at: u64,
 }
 
 impl Log {
-    /// Writes records to the end of the file, and flushes them if they must last.
-    pub(super) fn append(&mut self, records: &[u8], lasts: bool) -> Result<(), Errno> {
+    /// Writes a record that must last to the end of the file, and flushes it.
+    pub(super) fn append_lasting(&mut self, record: &[u8]) -> Result<(), Errno> {
+        if self.length - self.lasting > SETTLED_BYTES
+            && let Err(error) = self.compact()
+        {
+            tracing::debug!(%error, "the journal stays long");
+        }
+        self.append(record, true)?;
+        self.lasting = self.length;
+        self.staged_there.clone_from(&self.kept.staged);
+        self.compact_at = self.length + COMPACT_BYTES;
+        Ok(())
+    }
+
+    fn append(&mut self, records: &[u8], lasts: bool) -> Result<(), Errno> {
         let Some(file) = &self.file else { return Ok(()) };
         let written = self
             .disk
@@ -75,27 +98,51 @@ impl Log {
         if let Err(error) = self.append(records, false) {
             tracing::debug!(%error, "the journal lacks names of staged downloads");
         }
-        if self.length > COMPACT_BYTES
+        if self.length > self.compact_at
             && let Err(error) = self.compact()
         {
             tracing::debug!(%error, "the journal stays long");
         }
     }
 
-    /// Writes it anew in place, if it holds nothing but names of staged downloads.
+    /// Writes anew, in place, what is behind the last record that must last; all of it if no batch is
+    /// open, for then none must.
+    ///
+    /// A crash meanwhile takes names of staged downloads at most.
     pub(super) fn compact(&mut self) -> Result<(), Errno> {
-        let header = HEADER_BYTES as u64;
-        let records = self.kept.staged.values();
-        let records = records.filter_map(|file| write_record(0, STAGED, &file.write()));
-        let records: Vec<u8> = records.flatten().collect();
-        let is_worth_it = 2 * (header + records.len() as u64) < self.length;
-        let Some(file) = self.file.as_ref().filter(|_| self.kept.batches.is_empty() && is_worth_it)
-        else {
-            return Ok(());
+        let nothing_lasts = self.kept.batches.is_empty();
+        let base = if nothing_lasts { HEADER_BYTES as u64 } else { self.lasting };
+        if nothing_lasts {
+            // What is to be written does not build on them. If they stay after all, they are said
+            // again, which does no harm.
+            self.staged_there.clear();
+        }
+        let records = self.names_behind();
+        let written = if self.length > base + 2 * records.len() as u64 {
+            self.write_behind(base, &records)
+        } else {
+            Ok(())
         };
-        self.disk.truncate(file, header)?;
-        self.length = header;
-        self.append(&records, false)
+        // Not again for each record: when there are twice as many.
+        self.compact_at = self.length + (self.length - self.lasting).max(COMPACT_BYTES);
+        written
+    }
+
+    fn write_behind(&mut self, base: u64, records: &[u8]) -> Result<(), Errno> {
+        let Some(file) = &self.file else { return Ok(()) };
+        self.disk.truncate(file, base)?;
+        (self.length, self.lasting) = (base, base);
+        self.append(records, false)
+    }
+
+    /// What makes of the downloads that are staged by the records that last those that are now.
+    fn names_behind(&self) -> Vec<u8> {
+        let (now, there) = (&self.kept.staged, &self.staged_there);
+        let gone = there.keys().filter(|name| !now.contains_key(*name));
+        let gone = gone.filter_map(|name| write_record(0, GONE, name.as_bytes()));
+        let new = now.iter().filter(|(name, file)| there.get(*name) != Some(*file));
+        let new = new.filter_map(|(_, file)| write_record(0, STAGED, &file.write()));
+        gone.chain(new).flatten().collect()
     }
 
     pub(super) fn flush(&self) -> Result<(), Errno> {

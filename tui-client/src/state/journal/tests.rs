@@ -4,6 +4,7 @@ use std::path::Path;
 use sampan_protocol::RemotePath;
 
 use super::format::MAX_RECORD_BYTES;
+use super::log::COMPACT_BYTES;
 use super::*;
 use crate::address::Account;
 use crate::local::StagingName;
@@ -131,6 +132,55 @@ fn a_queue_that_is_kept_for_its_keys_does_not_grow() {
         journal.finish(u64::from(run)).unwrap();
     }
     assert_eq!(lengths, [HEADER_BYTES as u64; 3]);
+}
+
+/// While the screen's queue works, a batch is open; two records for each file must not pile up.
+#[test]
+fn a_queue_does_not_grow_with_the_files_of_an_open_batch() {
+    let home = tempfile::tempdir().unwrap();
+    let state = State::under(home.path());
+    let key = JournalKey::new(&account("a@h"), &JournalScope::Queue);
+    let root = Path::new("/t");
+    let mut journal = Journal::open(&state, &key, [1; 32], 1).unwrap();
+    let path = locked(journal.log.as_ref().unwrap()).path.clone();
+    let length = || fs::metadata(&path).unwrap().len();
+    let (early, late) = (staged(root, "early", 1), staged(root, "late", 2));
+    let both = [early, late];
+    journal.keys().stage(&both);
+    journal.begin(1, b"one").unwrap();
+    // What is gone must not come back with the record of it that is cut off.
+    journal.keys().gone([&both[0].staging]);
+    let file = |number: u64| staged(root, &format!("in/{number:0200}"), number);
+    let mut longest = 0;
+    let mut written = 0;
+    let mut carry = |journal: &Journal, numbers: std::ops::Range<u64>| {
+        for first in numbers.step_by(50) {
+            let files: Vec<_> = (first..first + 50).map(file).collect();
+            let before = length();
+            journal.keys().stage(&files);
+            written += length().saturating_sub(before);
+            journal.keys().gone(files.iter().map(|file| &file.staging));
+            longest = longest.max(length());
+        }
+    };
+    carry(&journal, 100..10_000);
+    journal.begin(2, b"two").unwrap();
+    carry(&journal, 10_000..20_000);
+    journal.finish(1).unwrap();
+    let last = file(99);
+    journal.keys().stage(std::slice::from_ref(&last));
+    drop(journal);
+    assert!(written > 4 * COMPACT_BYTES, "it was cut back more than once: {written}");
+    assert!(longest < COMPACT_BYTES + COMPACT_BYTES / 4, "{longest}");
+
+    for _ in 0..2 {
+        let journal = Journal::open(&state, &key, [9; 32], 1).unwrap();
+        assert_eq!(journal.unfinished(), [(2, b"two".to_vec())]);
+        let kept = locked(journal.log.as_ref().unwrap()).kept.staged.clone();
+        let names: Vec<_> = kept.values().cloned().collect();
+        assert_eq!(names, [both[1].clone(), last.clone()]);
+    }
+    assert!(length() < COMPACT_BYTES, "{}", length());
 }
 
 #[test]
