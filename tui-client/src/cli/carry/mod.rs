@@ -130,6 +130,12 @@ fn on_conflict(how: &TransferOptions, is_terminal: bool) -> Result<OnConflict, S
     }
 }
 
+/// Removes old journals beside the transfer. What they name may lie on a server of files that does not
+/// answer: nothing waits for that but the end of the program, and that only as for any other task.
+fn sweep_beside(state: State) {
+    tokio::task::spawn_blocking(move || state.sweep_journals(SystemTime::now()));
+}
+
 /// By it a repeated command finds what an interrupted one left. One that only plans leaves nothing.
 fn journal(
     verb: &'static str,
@@ -153,11 +159,52 @@ fn journal(
         _ => failure,
     })?;
     // Behind its opening, so that its own, however old, is none that nobody comes back to.
-    state.sweep_journals(SystemTime::now());
+    sweep_beside(state);
     // What an interrupted run began goes on by this run's flags, not by those of that one.
     let begun: Vec<_> = journal.unfinished().iter().map(|(batch, _)| *batch).collect();
     for batch in begun {
         journal.finish(batch)?;
     }
     Ok(journal)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::disk::{Call, Disk, Faults};
+
+    /// A disk that does not answer.
+    struct Hangs {
+        asked: Sender<()>,
+        answers: Mutex<Receiver<()>>,
+    }
+
+    impl Faults for Hangs {
+        fn before(&self, _: Call<'_>) -> Result<usize, Errno> {
+            self.asked.send(()).unwrap();
+            // Until the test is over.
+            let _ = self.answers.lock().unwrap().recv();
+            Err(Errno::IO)
+        }
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_holds_up_neither_a_command_nor_its_end() {
+        let home = tempfile::tempdir().unwrap();
+        let (asked, was_asked) = channel();
+        let (answer, answers) = channel();
+        let disk = Disk::with(Arc::new(Hangs { asked, answers: Mutex::new(answers) }));
+        let state = State::under(home.path()).on(disk);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async { sweep_beside(state) });
+        was_asked.recv().unwrap();
+        runtime.shutdown_timeout(Duration::ZERO);
+        drop(answer);
+    }
 }
