@@ -19,6 +19,9 @@ use crate::place::shown;
 const OWN_LEVELS: usize = 3;
 /// Read at once.
 const READ_BYTES: usize = 64 << 10;
+/// How often a file is looked for again that others make and remove meanwhile. Under a link that
+/// leads nowhere none is ever found, and none can be made.
+const ROUNDS: usize = 100;
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// An open folder of the program's own.
@@ -60,7 +63,7 @@ impl<'a> PrivateFolder<'a> {
 
     /// Opens a file to read and write it; makes it if it is missing.
     pub(super) fn open_file(&self, name: &OsStr) -> Result<OwnedFd, Errno> {
-        loop {
+        for _ in 0..ROUNDS {
             let flags = OFlags::RDWR | OFlags::CLOEXEC;
             match self.disk.open(&self.handle, name, flags) {
                 Err(Errno::NOENT) => {}
@@ -72,6 +75,7 @@ impl<'a> PrivateFolder<'a> {
                 made => return made,
             }
         }
+        Err(Errno::EXIST)
     }
 
     /// Opens a file that is there.
@@ -222,4 +226,21 @@ pub(super) fn own_file(path: &Path, error: Errno) -> Failure {
         _ => Situation::DiskFailed(Side::Local, std::io::Error::from(error).to_string()),
     };
     Failure::new(situation, shown(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_no_file_to_open() {
+        let home = tempfile::tempdir().unwrap();
+        let disk = Disk::default();
+        let folder = PrivateFolder::open(&disk, home.path()).unwrap();
+        let name = OsStr::new("journal");
+        std::os::unix::fs::symlink("nowhere", home.path().join(name)).unwrap();
+        assert_eq!(folder.open_file(name).unwrap_err(), Errno::EXIST);
+        std::fs::write(home.path().join("nowhere"), "there").unwrap();
+        folder.open_file(name).unwrap();
+    }
 }
