@@ -3,6 +3,7 @@
 //! Invariant: `pending` counts the jobs, questions and files behind others that are not done with, so
 //! a batch ends when nothing plans it any more and `pending` is zero.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
@@ -82,8 +83,9 @@ pub(super) struct BatchState {
     pub(super) lost_folders: HashMap<Location, Failure>,
     /// Folders in which something was published.
     touched: HashSet<Location>,
-    /// Folders that directly hold what failed, by the item that it failed in.
-    lacking: BTreeMap<ItemId, HashSet<Location>>,
+    /// Folders that directly hold what failed, with how much: bounded by the folders, not by what
+    /// fails in them.
+    lacking: HashMap<Location, u64>,
     /// Folders that may be written to, against their mode, for something in them is not across.
     kept_open: HashSet<Location>,
     folders_finished: bool,
@@ -132,7 +134,7 @@ impl BatchState {
             folders: Vec::new(),
             lost_folders: HashMap::new(),
             touched: HashSet::new(),
-            lacking: BTreeMap::new(),
+            lacking: HashMap::new(),
             kept_open: HashSet::new(),
             folders_finished: false,
             finished_folders: Vec::new(),
@@ -248,15 +250,34 @@ impl BatchState {
                     self.totals.add(source);
                 }
                 if *reason == SkipReason::Cancelled {
-                    self.lacking.entry(item).or_default().extend(super::holder(to));
+                    self.lacks(to);
                 }
             }
             Outcome::Failed(failure) => {
                 summary.failed += 1;
-                self.lacking.entry(item).or_default().extend(super::holder(to));
+                self.lacks(to);
                 if self.failures.len() < KEPT_FAILURES {
                     self.failures.push((item, failure.clone()));
                 }
+            }
+        }
+    }
+
+    /// The folder that holds `place` is not whole.
+    fn lacks(&mut self, place: &Location) {
+        if let Some(folder) = super::holder(place) {
+            *self.lacking.entry(folder).or_default() += 1;
+        }
+    }
+
+    /// What failed at `place` is tried again: if it fails again, that counts anew.
+    fn lacks_no_more(&mut self, place: &Location) {
+        if let Some(folder) = super::holder(place)
+            && let Entry::Occupied(mut lacks) = self.lacking.entry(folder)
+        {
+            *lacks.get_mut() -= 1;
+            if *lacks.get() == 0 {
+                lacks.remove();
             }
         }
     }
@@ -276,7 +297,9 @@ impl BatchState {
     /// The failed files of an item, which do not count as failed any more.
     pub(super) fn take_failed(&mut self, item: ItemId) -> Option<Vec<FilePlan>> {
         let files = self.failed.remove(&item)?;
-        self.lacking.remove(&item);
+        for file in &files {
+            self.lacks_no_more(&file.ends.to());
+        }
         self.summary.failed = self.summary.failed.saturating_sub(files.len() as u64);
         self.failures.retain(|(failed, _)| *failed != item);
         Some(files)
@@ -362,7 +385,7 @@ impl BatchState {
     /// Folders in which, or below which, something failed.
     fn all_lacking(&self) -> HashSet<Location> {
         let mut all = HashSet::new();
-        for folder in self.lacking.values().flatten() {
+        for folder in self.lacking.keys() {
             let above = std::iter::successors(Some(folder.clone()), Location::parent);
             // What is above one that is known is known.
             for folder in above {
@@ -503,5 +526,29 @@ mod tests {
         batch.close();
         batch.reopen();
         assert!(!batch.has_folders_to_finish());
+    }
+
+    /// However much fails, a folder is known once; and what is tried again of it says nothing of what
+    /// is not.
+    #[tokio::test]
+    async fn a_folder_lacks_what_failed_in_it_until_the_last_of_it_is_tried_again() {
+        let mut batch = batch();
+        let all = 2 * KEPT_FILES;
+        for number in 0..all {
+            let item = ItemId(number as u64 % 10);
+            let plan = file(&format!("to/in/{number}"));
+            let failed = Failure::new(crate::failure::Situation::LinkLost, "");
+            let place = plan.ends.to();
+            batch.keep_failed(item, plan);
+            batch.count(item, None, &place, &Outcome::Failed(failed));
+        }
+        assert_eq!(batch.lacking.len(), 1);
+        let retried = (0..10).filter_map(|item| batch.take_failed(ItemId(item)));
+        assert_eq!(retried.map(|files| files.len()).sum::<usize>(), KEPT_FILES);
+        assert!(batch.all_lacking().contains(&Location::Remote(path("to/in"))));
+        for number in 0..KEPT_FILES {
+            batch.lacks_no_more(&file(&format!("to/in/{number}")).ends.to());
+        }
+        assert!(batch.all_lacking().is_empty());
     }
 }
