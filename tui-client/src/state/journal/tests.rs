@@ -247,3 +247,39 @@ fn with_a_journal_goes_what_it_still_names() {
     assert!(!path(0).exists() && !path(1).exists() && !journal.exists());
     assert!(others.exists(), "it was never named");
 }
+
+#[test]
+fn what_cannot_be_removed_keeps_the_journal_and_nothing_else() {
+    let home = tempfile::tempdir().unwrap();
+    let target = tempfile::tempdir().unwrap();
+    let away = tempfile::tempdir().unwrap();
+    let state = State::under(home.path());
+    let old = std::time::SystemTime::now() + std::time::Duration::from_hours(24 * 365);
+    let open = |seed| {
+        let key = JournalKey::new(&account("a@h"), &command(&["/x"]));
+        Journal::open(&state, &key, [seed; 32], 1).unwrap()
+    };
+    let is_kept = || fs::read_dir(state.journals()).unwrap().count() == 1;
+    // One cannot be unlinked, and one lies on a stick that is not there now.
+    let stick = away.path().join("stick");
+    let files =
+        [staged(target.path(), "a", 1), staged(target.path(), "b", 2), staged(&stick, "c", 3)];
+    let path = |file: &StagedFile| file.root.join(file.staging.as_str());
+    let journal = open(1);
+    journal.keys().stage(&files);
+    drop(journal);
+    fs::create_dir(path(&files[0])).unwrap();
+    fs::write(path(&files[1]), "half").unwrap();
+    state.sweep_journals(old);
+    assert!(is_kept());
+    assert!(!path(&files[1]).exists(), "what could be removed is");
+
+    fs::remove_dir(path(&files[0])).unwrap();
+    state.sweep_journals(old);
+    assert!(is_kept(), "the stick may come back");
+    fs::create_dir(&stick).unwrap();
+    fs::write(path(&files[2]), "half").unwrap();
+    state.sweep_journals(old);
+    assert!(!is_kept());
+    assert!(!path(&files[2]).exists());
+}
