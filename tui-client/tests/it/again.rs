@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -48,6 +49,8 @@ fn a_command_is_known_by_its_absolute_operands_without_its_flags() {
     let mut command = ada.program.command(["put", "--json", "--limit", "3MiB", "big", &home]);
     command.current_dir(here.path());
     let (mut child, _lines) = far(command, 4 << 20);
+    // Stopped it keeps its lock, however long what follows takes.
+    kill_process(Pid::from_child(&child), Signal::STOP).unwrap();
 
     let process = format!("process {}", child.id());
     let absolute = here.path().join("big");
