@@ -41,5 +41,5 @@ pub use source::Source;
 pub use space::space;
 pub use staging_name::StagingName;
 pub use stream::Stream;
-pub use target::{Condition, Group, Made, NewFile, Staged, TargetRoot, Whole};
+pub use target::{Condition, Group, Made, NewFile, NotPublished, Staged, TargetRoot, Whole};
 pub use walk::{Found, Item, Walk};

@@ -19,16 +19,12 @@ pub(super) enum Unpublished {
     Refused(Situation),
     /// The operating system would not.
     Failed(Errno),
-    /// The operating system would not halfway: the name of the staged file now leads to the file
-    /// that was replaced, and must stay.
-    Stuck(Errno),
-}
-
-impl Unpublished {
-    /// Whether the staged file still has its old name.
-    pub(super) fn is_still_staged(&self) -> bool {
-        !matches!(self, Self::Stuck(_))
-    }
+    /// It has its name, but what it replaced could not be removed, and lies under the name of the
+    /// staged file now.
+    Remains(Errno),
+    /// The operating system would not halfway: the user's own file, which nobody decided about, lies
+    /// under this name now, and must stay.
+    Stuck(Errno, String),
 }
 
 impl From<Errno> for Unpublished {
@@ -103,13 +99,28 @@ pub(super) fn rename_over(
     // The exchange itself touched ctime.
     let is_victim = |look: Look| !look.is_folder() && look.identity.is_same_content(victim);
     let why = match displaced.map(|stat| is_victim(Look::of(&stat))) {
-        Ok(true) => return disk.unlink(folder, old.as_bytes()).map_err(Unpublished::Stuck),
+        Ok(true) => return disk.unlink(folder, old.as_bytes()).map_err(Unpublished::Remains),
         Ok(false) => Unpublished::Refused(Situation::TargetChanged(Side::Local)),
         // Nobody knows what was displaced, so nobody may remove it.
         Err(error) => Unpublished::Failed(error),
     };
-    disk.rename(staged, target, RenameFlags::EXCHANGE).map_err(Unpublished::Stuck)?;
-    Err(why)
+    match disk.rename(staged, target, RenameFlags::EXCHANGE) {
+        Ok(()) => Err(why),
+        Err(error) => Err(Unpublished::Stuck(error, set_aside(folder, old))),
+    }
+}
+
+/// Takes a user's file from the name of a staged one, under which a later run would remove it, to one
+/// that is seen. Answers what it is called then: as before, if that fails too.
+fn set_aside(folder: &Folder, staging: &str) -> String {
+    let aside = format!("{}.displaced", staging.trim_start_matches('.'));
+    match rename_to_free(folder, staging.as_bytes(), folder, aside.as_bytes()) {
+        Ok(()) => aside,
+        Err(error) => {
+            tracing::warn!(%error, staging, "a file that was displaced stays under this name");
+            staging.to_owned()
+        }
+    }
 }
 
 /// Renames the staged file `old` to `new`, in the same folder, where nothing may be.

@@ -62,6 +62,16 @@ pub struct Group {
     last: Option<(Vec<Name>, Folder, u64)>,
 }
 
+/// Why a member did not get its name, or why that is not all.
+#[derive(Clone, Debug)]
+pub struct NotPublished {
+    /// What happened.
+    pub failure: Failure,
+    /// Something that may be removed lies under the staging name yet: what was staged, or what it
+    /// replaced. Else nothing does, or a file that is somebody else's.
+    pub is_staged: bool,
+}
+
 #[derive(Debug)]
 struct Member {
     held: Held,
@@ -160,7 +170,13 @@ impl Group {
     }
 
     /// Flushes, names, flushes. Answers for each member, in the order in which they were taken in.
-    pub fn publish(mut self) -> Vec<Result<(), Failure>> {
+    pub fn publish(self) -> Vec<Result<(), Failure>> {
+        let answers = self.publish_each().into_iter();
+        answers.map(|answer| answer.map_err(|why| why.failure)).collect()
+    }
+
+    /// The same, with what lies under the staging names then.
+    pub fn publish_each(mut self) -> Vec<Result<(), NotPublished>> {
         let members = std::mem::take(&mut self.members);
         if let Err(error) = self.flush_members(&members) {
             return members.iter().map(|member| Err(self.fail(member, error))).collect();
@@ -173,7 +189,8 @@ impl Group {
             for (answer, member) in answers.iter_mut().zip(&members) {
                 if answer.is_ok() {
                     let subject = shown(&self.path_of(member)).to_string();
-                    *answer = Err(Failure { subject, ..failure.clone() });
+                    let failure = Failure { subject, ..failure.clone() };
+                    *answer = Err(NotPublished { failure, is_staged: false });
                 }
             }
         }
@@ -255,18 +272,25 @@ impl Group {
     }
 
     /// Gives a member its name, and notes its folder.
-    fn give_name(&mut self, member: &Member, folders: &mut Vec<RemotePath>) -> Result<(), Failure> {
+    fn give_name(
+        &mut self,
+        member: &Member,
+        folders: &mut Vec<RemotePath>,
+    ) -> Result<(), NotPublished> {
+        let not_published = |is_staged| move |failure| NotPublished { failure, is_staged };
         let (folder, name) = match &member.held {
             Held::Staged(staged) => (staged.folder.clone(), staged.name.clone()),
             Held::Whole { at, .. } => {
-                self.folder_for(at).map(|(folder, _, name)| (folder, name))?
+                let (folder, _, name) = self.folder_for(at).map_err(not_published(true))?;
+                (folder, name)
             }
         };
         let staging = member.staging.as_str();
         match folder.disk().look(&folder, staging, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if !Look::of(&stat).identity.is_same_file(&member.identity) => {
                 // Somebody else's by now: it is neither published nor removed.
-                return Err(about(Situation::NotVerified, &folder.path_to(&name)));
+                let failure = about(Situation::NotVerified, &folder.path_to(&name));
+                return Err(not_published(false)(failure));
             }
             // If it is gone or cannot be seen, the renaming says so.
             Ok(_) | Err(_) => {}
@@ -284,26 +308,36 @@ impl Group {
             return Ok(());
         };
         let path = folder.path_to(&name);
-        if member.is_whole() && why.is_still_staged() {
-            unlink_staging(&folder, &member.staging)?;
-        }
-        Err(match why {
+        let failure = match why {
+            Unpublished::Stuck(error, at) => {
+                let failure = failed(&folder.path().join(at), error);
+                return Err(not_published(false)(failure));
+            }
+            Unpublished::Remains(error) => {
+                let failure = failed(&folder.path().join(staging), error);
+                return Err(not_published(true)(failure));
+            }
             Unpublished::Refused(situation) => about(situation, &path),
             Unpublished::Failed(Errno::NOTDIR | Errno::ISDIR) => super::kind_differs(&path),
             Unpublished::Failed(error) => failed_naming(&path, error),
-            Unpublished::Stuck(error) => failed(&folder.path().join(staging), error),
-        })
+        };
+        if member.is_whole() {
+            unlink_staging(&folder, &member.staging).map_err(not_published(true))?;
+        }
+        Err(not_published(!member.is_whole())(failure))
     }
 
     /// A member of a group whose flush failed: what was staged is worth nothing now.
-    fn fail(&self, member: &Member, error: Errno) -> Failure {
-        match &member.held {
-            Held::Whole { at, .. } => {
-                let removed = self.root.discard(at, &member.staging);
-                removed.err().unwrap_or_else(|| failed(&self.path_of(member), error))
-            }
-            Held::Staged(staged) => staged.lose(error),
-        }
+    fn fail(&self, member: &Member, error: Errno) -> NotPublished {
+        let (failure, is_staged) = match &member.held {
+            Held::Whole { at, .. } => match self.root.discard(at, &member.staging) {
+                Ok(()) => (failed(&self.path_of(member), error), false),
+                Err(stays) => (stays, true),
+            },
+            // If it could not be removed, it is empty, and there.
+            Held::Staged(staged) => (staged.lose(error), true),
+        };
+        NotPublished { failure, is_staged }
     }
 
     fn path_of(&self, member: &Member) -> PathBuf {

@@ -35,7 +35,7 @@ use crate::step::{self, Step};
 use self::durable::Durable;
 #[cfg(test)]
 pub(super) use self::durable::Names;
-pub use group::{Group, Whole};
+pub use group::{Group, NotPublished, Whole};
 pub use staged::{NewFile, Staged};
 
 /// What must be true of the final name when a file is published under it.

@@ -628,3 +628,50 @@ fn a_folder_that_may_be_written_but_not_read_will_do() {
     received.unwrap();
     assert_eq!(fs::metadata(shore.path.join("f")).unwrap().nlink(), 1);
 }
+
+/// Another program writes to the target in the last moment, and what was exchanged cannot be
+/// exchanged back.
+struct Displaces {
+    target: PathBuf,
+    renames: AtomicUsize,
+    /// The renames that fail.
+    fail: std::ops::Range<usize>,
+}
+
+impl Faults for Displaces {
+    fn before(&self, call: Call<'_>) -> rustix::io::Result<usize> {
+        if matches!(call, Call::Rename { .. }) {
+            let number = self.renames.fetch_add(1, Ordering::Relaxed);
+            if number == 0 {
+                fs::write(&self.target, "the user's own").unwrap();
+            }
+            if self.fail.contains(&number) {
+                return Err(Errno::IO);
+            }
+        }
+        Ok(usize::MAX)
+    }
+}
+
+#[test]
+fn a_displaced_file_is_never_taken_for_a_staged_one() {
+    let (staging, f) = (StagingName::of(1), at("f"));
+    let displaced = "sampan-0000000000000001.displaced";
+    for (fail, is_staged, lies_at) in
+        [(1..1, true, "f"), (1..2, false, displaced), (1..9, false, staging.as_str())]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("f");
+        let faults = Displaces { target: target.clone(), renames: AtomicUsize::new(0), fail };
+        let root = TargetRoot::open_on(&Disk::with(Arc::new(faults)), dir.path()).unwrap();
+        fs::write(&target, "old").unwrap();
+        let victim = look(&target).unwrap().identity;
+        let staged = root.stage(NewFile { at: &f, staging: &staging, size: 0 }).unwrap();
+        let mut group = Group::new(&root, true);
+        group.add(staged, Mode::FILE, mtime(), Condition::Replaces(victim)).unwrap();
+        let why = group.publish_each().pop().unwrap().unwrap_err();
+        assert_eq!(why.is_staged, is_staged, "{why:?}");
+        assert_eq!(fs::read(dir.path().join(lies_at)).unwrap(), b"the user's own", "{lies_at}");
+        assert!(why.failure.subject.ends_with(lies_at), "{why:?}");
+    }
+}

@@ -98,6 +98,15 @@ impl TransferKeys {
         }
     }
 
+    /// Whether a staged download is named after what was tried with it.
+    pub fn left(&self, file: &StagedFile, is_staged: bool) {
+        if is_staged {
+            self.stage(std::slice::from_ref(file));
+        } else {
+            self.gone([&file.staging]);
+        }
+    }
+
     fn derive(&self, what: &[u8], source: &[u8], target: &[u8]) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_keyed(&self.seed);
         feed(&mut hasher, what);

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::reading::{Left, Receiving, Row, Setback, request_blocks, source_changed};
 use crate::failure::{Failure, Side, Situation};
-use crate::local::{Condition, Group, Identity, NewFile, Staged, StagingName};
+use crate::local::{Condition, Group, Identity, NewFile, NotPublished, Staged, StagingName};
 use crate::place::{Location, shown};
 use crate::remote::{AskedRow, CallError, Session, persist_on};
 use crate::state::StagedFile;
@@ -296,13 +296,19 @@ impl Download<'_> {
             let text = "a staged file is still in use".to_owned();
             Failure::new(Situation::Unexpected(text), shown(&to.path()))
         })?;
-        let (keys, staging) = (self.context.keys.clone(), self.staging());
+        let keys = self.context.keys.clone();
+        let file = staged_file(&to, &self.staging());
         blocking(move || {
             let mut group = Group::new(&to.root, flush);
             group.add(staged, mode, mtime, condition)?;
-            group.publish().into_iter().collect::<Result<(), Failure>>()?;
-            keys.gone([&staging]);
-            Ok(())
+            if matches!(condition, Condition::Replaces(_)) {
+                // For a moment this name may lead to a user's own file: nobody who comes after a
+                // crash may take that for what was staged.
+                keys.gone([&file.staging]);
+            }
+            let published = group.publish_each().into_iter().collect::<Result<(), NotPublished>>();
+            keys.left(&file, published.as_ref().is_err_and(|why| why.is_staged));
+            published.map_err(|why| why.failure)
         })
         .await
     }

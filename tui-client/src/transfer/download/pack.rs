@@ -14,6 +14,7 @@ use crate::failure::{Failure, Side, Situation};
 use crate::local::{Group, StagingName, Whole};
 use crate::remote::{CallError, Session, persist, refused};
 use crate::state::TransferKeys;
+use crate::transfer::decide::Replace;
 use crate::transfer::event::{Outcome, Phase};
 use crate::transfer::item::{Ends, FilePlan, LocalPlace, Settled};
 use crate::transfer::job::{Context, Control, blocking};
@@ -186,11 +187,19 @@ fn publish(
         }
         results.push((plan, root, put));
     }
-    for (place, published) in taken_in.into_iter().zip(group.publish()) {
-        results[place].2 = published;
+    // For a moment these names may lead to a user's own files: nobody who comes after a crash may take
+    // those for what was staged.
+    let is_over = |place: &&usize| matches!(results[**place].0.replace, Replace::This(_));
+    keys.gone(taken_in.iter().filter(is_over).map(|place| &staged[*place].staging));
+    // What was not taken in stays named: of that an earlier run may have left something.
+    let (mut stay, mut gone) = (Vec::new(), Vec::new());
+    for (place, published) in taken_in.into_iter().zip(group.publish_each()) {
+        let is_staged = published.as_ref().is_err_and(|why| why.is_staged);
+        if is_staged { &mut stay } else { &mut gone }.push(staged[place].clone());
+        results[place].2 = published.map_err(|why| why.failure);
     }
-    let published = results.iter().zip(&staged).filter(|((_, _, result), _)| result.is_ok());
-    keys.gone(published.map(|(_, file)| &file.staging));
+    keys.gone(gone.iter().map(|file| &file.staging));
+    keys.stage(&stay);
     results
 }
 
