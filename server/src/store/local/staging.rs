@@ -42,8 +42,8 @@ pub(super) fn fresh(kind: char) -> String {
     format!("{kind}{:032x}", rand::random::<u128>())
 }
 
-/// Names in staging that may wait to be deleted; beyond that whoever adds one deletes it.
-const QUEUED_SWEEPS: usize = 1024;
+/// Names in staging that may wait to be deleted; beyond that whoever adds one begins to delete it.
+const QUEUED_SWEEPS: usize = if cfg!(test) { 16 } else { 1024 };
 /// How long a closing store deletes what is to be deleted; the rest is for its next start.
 pub(super) const SWEEP_WHEN_CLOSING: Duration = Duration::from_secs(5);
 
@@ -54,33 +54,53 @@ const STEPS_A_SLICE: u32 = if cfg!(test) { 3 } else { 16 };
 /// What is to be deleted soon.
 #[derive(Default)]
 pub(super) struct Sweeps {
-    names: Mutex<Vec<String>>,
+    waiting: Mutex<Waiting>,
     pub(super) added: Notify,
 }
 
+#[derive(Default)]
+struct Waiting {
+    /// At most [`QUEUED_SWEEPS`].
+    names: Vec<String>,
+    /// What an earlier run left, and the folders of trees that are half deleted: not counted, as one
+    /// tree has any number of them, for which nobody else is to wait.
+    begun: Vec<Sweeping>,
+}
+
+impl Waiting {
+    fn next(&mut self) -> Option<Sweeping> {
+        self.begun.pop().or_else(|| self.names.pop().map(Sweeping::of))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.begun.is_empty() && self.names.is_empty()
+    }
+}
+
 impl Sweeps {
-    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
-    /// Deletes a name in staging soon: before the store closes, or after its next start.
+    /// Deletes a name in staging soon: before the store closes, or after its next start. Here it does
+    /// one small step of that at most, since its callers may have their account's turn.
     pub(super) fn sweep(&self, name: String) {
-        let mut names = self.sweeps.lock();
-        if names.len() < QUEUED_SWEEPS {
-            names.push(name);
-            drop(names);
+        let mut waiting = self.sweeps.lock();
+        if waiting.names.len() < QUEUED_SWEEPS {
+            waiting.names.push(name);
+            drop(waiting);
             self.sweeps.added.notify_one();
         } else {
-            drop(names);
-            self.delete_swept(&name);
+            drop(waiting);
+            self.delete_swept_while(Sweeping::of(name), &|| false);
         }
     }
 
-    /// The same, however many wait.
+    /// The same, however many wait, and without a step.
     pub(super) fn sweep_later(&self, name: String) {
-        self.sweeps.lock().push(name);
+        self.sweeps.lock().begun.push(Sweeping::of(name));
         self.sweeps.added.notify_one();
     }
 
@@ -104,18 +124,19 @@ impl Inner {
     /// The same as long as `go_on` says so; asked between small steps.
     fn sweep_while(&self, go_on: &dyn Fn() -> bool) {
         while go_on() {
-            let Some(name) = self.sweeps.lock().pop() else { return };
-            self.delete_swept_while(&name, go_on);
+            let Some(sweeping) = self.sweeps.lock().next() else { return };
+            self.delete_swept_while(sweeping, go_on);
         }
     }
 
     /// Deletes a name in staging; a failure costs space, not correctness.
     pub(super) fn delete_swept(&self, name: &str) {
-        self.delete_swept_while(name, &|| true);
+        self.delete_swept_while(Sweeping::of(name.to_owned()), &|| true);
     }
 
-    fn delete_swept_while(&self, name: &str, go_on: &dyn Fn() -> bool) {
-        if let Err(error) = self.delete_staged(name, go_on) {
+    fn delete_swept_while(&self, sweeping: Sweeping, go_on: &dyn Fn() -> bool) {
+        let name = sweeping.name.clone();
+        if let Err(error) = self.delete_on(sweeping, go_on) {
             tracing::warn!(%error, name, "cannot delete from staging");
         }
     }
@@ -124,7 +145,11 @@ impl Inner {
     /// step whether to `go_on`; if not, what is left is swept later. What cannot be deleted is named
     /// and left behind, and so are the folders in which it lies: for the next start.
     pub(super) fn delete_staged(&self, name: &str, go_on: &dyn Fn() -> bool) -> Result<()> {
-        let mut open = vec![Sweeping::of(name.to_owned())];
+        self.delete_on(Sweeping::of(name.to_owned()), go_on)
+    }
+
+    fn delete_on(&self, sweeping: Sweeping, go_on: &dyn Fn() -> bool) -> Result<()> {
+        let mut open = vec![sweeping];
         while let Some(mut sweeping) = open.pop() {
             let mut folders = Vec::new();
             let ended = self
@@ -136,9 +161,9 @@ impl Inner {
             }
             open.extend(folders.into_iter().map(Sweeping::of));
             if !open.is_empty() && !go_on() {
-                for left in open {
-                    self.sweep_later(left.name);
-                }
+                // With what cannot be deleted of them: that is not tried, or told, once more.
+                self.sweeps.lock().begun.append(&mut open);
+                self.sweeps.added.notify_one();
                 return Ok(());
             }
         }

@@ -268,3 +268,100 @@ async fn staging_is_swept_in_slices() {
     drop(held_up);
     check_staging(&mut local, &anna).await;
 }
+
+/// Whoever has something swept waits for none of what is swept already, however many folders that has,
+/// and deletes little of it, however many others wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_to_be_swept_holds_up_nobody() {
+    let steps = Arc::new(Steps::default());
+    let options = LocalOptions {
+        durability: Durability::Relaxed,
+        disk_floor: 0,
+        faults: Some(steps.clone()),
+        ..LocalOptions::default()
+    };
+    let mut local = Local::in_memory(options).await;
+    let anna = user(&local).await;
+    let inner = local.local().inner.clone();
+    let slow = u32::try_from(super::super::SLOW_JOBS).unwrap();
+    let held_up = inner.slow_jobs.clone().acquire_many_owned(slow).await.unwrap();
+    let staging = local.path().join("staging");
+    let make = |tree: &str| {
+        for folder in 0..100 {
+            std::fs::create_dir_all(staging.join(tree).join(folder.to_string())).unwrap();
+        }
+    };
+    let taken_by = |sweep: &dyn Fn()| {
+        let before = steps.0.load(Ordering::SeqCst);
+        sweep();
+        steps.0.load(Ordering::SeqCst) - before
+    };
+    make("gfirst");
+    inner.sweep("gfirst".to_owned());
+    assert!(inner.sweep_slice());
+    // More folders lie beside each other now than names may wait.
+    assert!(std::fs::read_dir(&staging).unwrap().count() > 20);
+    for waiting in 0..16 {
+        let tree = format!("gtree{waiting}");
+        make(&tree);
+        assert_eq!(taken_by(&|| inner.sweep(tree.clone())), 0, "{tree}");
+    }
+    make("glast");
+    assert_eq!(taken_by(&|| inner.sweep("glast".to_owned())), 1);
+    while inner.sweep_slice() {}
+    assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 0);
+    drop((held_up, inner));
+    check_staging(&mut local, &anna).await;
+}
+
+/// The first names that are removed cannot be.
+#[derive(Default)]
+struct Keeps {
+    left: AtomicU32,
+    calls: AtomicU32,
+}
+
+impl Faults for Keeps {
+    fn before(&self, call: Call) -> io::Result<()> {
+        if call != Call::Unlink {
+            return Ok(());
+        }
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let less = |left: u32| left.checked_sub(1);
+        match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less) {
+            Ok(_) => Err(Errno::ACCESS.into()),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// What cannot be deleted is tried, and told, once until the next start, not in each slice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_swept_is_tried_once() {
+    let keeps = Arc::new(Keeps::default());
+    let options = LocalOptions {
+        durability: Durability::Relaxed,
+        disk_floor: 0,
+        faults: Some(keeps.clone()),
+        ..LocalOptions::default()
+    };
+    let mut local = Local::in_memory(options).await;
+    let anna = user(&local).await;
+    let inner = local.local().inner.clone();
+    let slow = u32::try_from(super::super::SLOW_JOBS).unwrap();
+    let held_up = inner.slow_jobs.clone().acquire_many_owned(slow).await.unwrap();
+    let tree = local.path().join("staging/gtree");
+    std::fs::create_dir(&tree).unwrap();
+    for file in 0..60 {
+        std::fs::write(tree.join(file.to_string()), "1").unwrap();
+    }
+    keeps.calls.store(0, Ordering::SeqCst);
+    keeps.left.store(5, Ordering::SeqCst);
+    inner.delete_staged("gtree", &|| false).unwrap();
+    assert!((1..60).contains(&keeps.calls.load(Ordering::SeqCst)), "it is cut in slices");
+    while inner.sweep_slice() {}
+    assert_eq!(keeps.calls.load(Ordering::SeqCst), 60);
+    assert_eq!(std::fs::read_dir(&tree).unwrap().count(), 5);
+    drop((held_up, inner));
+    check_staging(&mut local, &anna).await;
+}
