@@ -157,14 +157,14 @@ fn perform(arguments: Arguments) -> Result<ExitCode, CliError> {
     let settings = Settings::load(&overrides)?;
     state::act_as_owner(&settings.data)?;
     // No thread before this line: see there.
+    let interrupt = match command {
+        // It hears signals itself.
+        Command::Serve { .. } => Interrupt::default(),
+        _ => Interrupt::listen().map_err(CliError::Runtime)?,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(CliError::Runtime)?;
     let outcome = runtime.block_on(async {
-        let interrupt = match command {
-            // It hears signals itself.
-            Command::Serve { .. } => Interrupt::default(),
-            _ => Interrupt::listen().map_err(CliError::Runtime)?,
-        };
         let admin = Admin { settings: &settings, interrupt: &interrupt };
         match command {
             Command::Serve { .. } => serve::serve(&settings).await,

@@ -6,12 +6,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::sync::Arc;
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
 use sampan_protocol::scram::Verifier;
 use zeroize::Zeroizing;
 
 use super::exit::CliError;
-use super::signals::Interrupt;
+use super::signals::{Held, Interrupt};
 use crate::account::{AccountName, verifier_of};
 
 /// Longest line that is read, its end included: passwords of any reason fit.
@@ -90,7 +90,7 @@ async fn ask(
     question: String,
 ) -> Result<Zeroizing<String>, CliError> {
     // Quiet before the question is seen, so that a quick answer is not shown either.
-    let silence = Silence::begin(Arc::clone(device)).map_err(|_| CliError::NoTerminal)?;
+    let silence = silence(device, interrupt).map_err(|_| CliError::NoTerminal)?;
     let terminal = Arc::clone(device);
     let reading = off_thread(move || {
         let read = || {
@@ -107,28 +107,28 @@ async fn ask(
     answer
 }
 
-/// While it lives the terminal does not echo.
-struct Silence {
-    device: Arc<File>,
-    before: Termios,
-}
-
-impl Silence {
-    fn begin(device: Arc<File>) -> io::Result<Self> {
-        let before = tcgetattr(&*device)?;
+/// While what it gives lives the terminal does not echo.
+fn silence<'a>(device: &Arc<File>, interrupt: &'a Interrupt) -> io::Result<Held<'a>> {
+    interrupt.hold(|| {
+        let before = tcgetattr(device)?;
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(&*device, OptionalActions::Flush, &silent)?;
-        Ok(Self { device, before })
-    }
-}
-
-impl Drop for Silence {
-    fn drop(&mut self) {
-        if let Err(error) = tcsetattr(&*self.device, OptionalActions::Now, &self.before) {
-            tracing::warn!("the terminal's echo could not be turned on again: {error}");
+        // Now, and not once all that was written is shown: a terminal that is stopped shows nothing.
+        tcsetattr(device, OptionalActions::Now, &silent)?;
+        // What was typed before the question is no answer to it.
+        let flushed = tcflush(device, QueueSelector::IFlush);
+        let device = Arc::clone(device);
+        let echo = move || {
+            if let Err(error) = tcsetattr(&device, OptionalActions::Now, &before) {
+                tracing::warn!("the terminal's echo could not be turned on again: {error}");
+            }
+        };
+        if let Err(error) = flushed {
+            echo();
+            return Err(error.into());
         }
-    }
+        Ok(Box::new(echo))
+    })
 }
 
 #[cfg(test)]

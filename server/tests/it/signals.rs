@@ -70,6 +70,7 @@ fn a_command_whose_password_does_not_come_is_stopped_with_130() {
             })
         };
         while !hears() {
+            assert_eq!(child.try_wait().unwrap(), None, "it ended before it heard anything");
             std::thread::yield_now();
         }
         kill_process(Pid::from_child(&child), signal).unwrap();
@@ -85,10 +86,12 @@ fn a_command_whose_password_does_not_come_is_stopped_with_130() {
     );
 }
 
-/// A signal at the question leaves the terminal as it was.
+/// A signal at the question leaves the terminal as it was, and so do two together.
 #[test]
 fn a_question_that_is_stopped_lets_the_terminal_echo_again() {
-    for signal in SIGNALS {
+    let both = [SIGNALS, [Signal::TERM, Signal::INT]].repeat(10).into_iter();
+    let together = both.map(Vec::from);
+    for signals in SIGNALS.map(|signal| vec![signal]).into_iter().chain(together) {
         let data = Data::new();
         let pty = portable_pty::native_pty_system().openpty(PtySize::default()).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_sampand"));
@@ -103,10 +106,13 @@ fn a_question_that_is_stopped_lets_the_terminal_echo_again() {
             seen.push(byte[0]);
         }
         let process = i32::try_from(child.process_id().unwrap()).unwrap();
-        kill_process(Pid::from_raw(process).unwrap(), signal).unwrap();
+        for signal in &signals {
+            // Until it is waited for it can be signalled, also when it has ended.
+            kill_process(Pid::from_raw(process).unwrap(), *signal).unwrap();
+        }
         assert_eq!(child.wait().unwrap().exit_code(), 130);
         let modes = format!("{:?}", pty.master.get_termios().unwrap());
         let mut flags = modes.split(|c: char| !c.is_ascii_alphanumeric());
-        assert!(flags.any(|flag| flag == "ECHO"), "{modes}");
+        assert!(flags.any(|flag| flag == "ECHO"), "{signals:?}: {modes}");
     }
 }
