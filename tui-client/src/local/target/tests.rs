@@ -656,7 +656,7 @@ impl Faults for Displaces {
 #[test]
 fn a_displaced_file_is_never_taken_for_a_staged_one() {
     let (staging, f) = (StagingName::of(1), at("f"));
-    let displaced = "sampan-0000000000000001.displaced";
+    let displaced = "sampan-0000000000000001.part.displaced";
     for (fail, is_staged, lies_at) in
         [(1..1, true, "f"), (1..2, false, displaced), (1..9, false, staging.as_str())]
     {
