@@ -6,7 +6,7 @@
 //! Invariant: an account stays due until a scan of it ended well.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -26,9 +26,19 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(6);
 pub(super) struct Scans {
     /// Some may be due.
     pub(super) wake: Notify,
+    failing: Mutex<Failing>,
 }
 
 impl Scans {
+    fn failing(&self) -> MutexGuard<'_, Failing> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A scan ended well, whoever wished it: the next one that fails is a first one.
+    pub(super) fn went_well(&self, account: AccountId) {
+        self.failing().forget(account);
+    }
+
     pub(super) fn wake_if(&self, due: bool) {
         if due {
             self.wake.notify_one();
@@ -44,6 +54,10 @@ impl Failing {
     /// Forgets those that are not `due` any more.
     fn keep(&mut self, due: &[AccountId]) {
         self.0.retain(|account, _| due.contains(account));
+    }
+
+    fn forget(&mut self, account: AccountId) {
+        self.0.remove(&account);
     }
 
     fn may_try(&self, account: AccountId, now: Instant) -> bool {
@@ -63,7 +77,6 @@ impl Failing {
 impl Inner {
     /// Scans what is due.
     pub(super) async fn scan_what_is_due(self: Arc<Self>) {
-        let mut failing = Failing::default();
         loop {
             self.scans.wake.notified().await;
             let inner = self.clone();
@@ -75,9 +88,9 @@ impl Inner {
                     continue;
                 }
             };
-            failing.keep(&due);
+            self.scans.failing().keep(&due);
             for account in due {
-                if !failing.may_try(account, Instant::now()) {
+                if !self.scans.failing().may_try(account, Instant::now()) {
                     continue;
                 }
                 match self.scan_if_due(account).await {
@@ -96,7 +109,7 @@ impl Inner {
                     Err(StoreError::Closed) => return,
                     // It stays due.
                     Err(error) => {
-                        let pause = failing.note(account, Instant::now()).as_secs();
+                        let pause = self.scans.failing().note(account, Instant::now()).as_secs();
                         tracing::error!(%error, account = account.0, again_in_seconds = pause, "cannot count a home anew");
                     }
                 }
@@ -107,7 +120,9 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::Local;
     use super::*;
+    use crate::store::conformance::user;
 
     /// A scan that keeps failing is tried less and less often, and as soon as before once it went well.
     #[test]
@@ -130,5 +145,21 @@ mod tests {
         failing.keep(&[]);
         assert!(failing.may_try(one, start));
         assert_eq!(failing.note(one, start), FIRST_PAUSE);
+    }
+
+    /// Also one that somebody asked for, after which the account may soon be due again.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_scan_that_ends_well_makes_the_next_failure_a_first_one() {
+        let local = Local::new().await;
+        let anna = user(&local).await;
+        let inner = local.local().inner.clone();
+        let now = Instant::now();
+        let note = || inner.scans.failing().note(anna.id, now);
+        assert_eq!(note(), FIRST_PAUSE);
+        assert_eq!(note(), 2 * FIRST_PAUSE);
+        assert!(!inner.scans.failing().may_try(anna.id, now));
+        anna.store.scan(anna.id, Arc::default()).await.unwrap();
+        assert!(inner.scans.failing().may_try(anna.id, now));
+        assert_eq!(note(), FIRST_PAUSE);
     }
 }

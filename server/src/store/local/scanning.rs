@@ -112,6 +112,7 @@ impl Inner {
                 scanned
             };
             if let Some(scanned) = self.job(end).await? {
+                self.scans.went_well(account);
                 return Ok(Some(scanned));
             }
         }
