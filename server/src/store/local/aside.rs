@@ -155,7 +155,7 @@ impl Inner {
 
     /// What was counted, and the files in it that an upload may count on.
     pub(super) fn end_purge_count(&self, count: PurgeCount) -> io::Result<(Charge, Vec<Found>)> {
-        let PurgeCount { root, batch, there, .. } = count;
+        let PurgeCount { root, batch, there, wanted, .. } = count;
         // What a batch names is credited as it was written down, be it there or not.
         let named = match &root {
             Some(root) => self.still_there(root, &batch)?,
@@ -164,7 +164,8 @@ impl Inner {
         let (mut sum, mut found) = (there.charge.less(named), Vec::new());
         for Doomed { gone, .. } in &batch {
             sum = sum.plus(gone.charge());
-            found.extend(gone.inode().map(|file| Found { file, bytes: gone.bytes }));
+            let file = gone.inode().filter(|file| wanted.contains(&file.number));
+            found.extend(file.map(|file| Found { file, bytes: gone.bytes }));
         }
         found.extend(there.found);
         Ok((sum, found))
