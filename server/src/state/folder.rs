@@ -59,8 +59,9 @@ impl DataFolder {
             Errno::NOENT => StateError::Missing { path: path.to_owned() },
             Errno::NOTDIR => StateError::NotAFolder { path: path.to_owned() },
             // A data folder lets nobody else in, so this is how somebody else's looks.
-            error => not_owner(path)
+            Errno::ACCESS => not_owner(path)
                 .unwrap_or_else(|| StateError::io("open the folder", path)(error.into())),
+            error => StateError::io("open the folder", path)(error.into()),
         })?;
         let folder = Self { path: path.to_owned(), fd };
         folder.check_owner_and_mode()?;

@@ -116,7 +116,7 @@ pub(crate) fn program() -> OsString {
 }
 
 /// What the program reads of its environment.
-const VARIABLES: [&str; 8] = [
+pub(crate) const VARIABLES: [&str; 8] = [
     "NOTIFY_SOCKET",
     "SAMPAND_CONFIG",
     "SAMPAND_DATA",

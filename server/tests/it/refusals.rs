@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::program::{ADD, Data, run};
+use crate::program::{ADD, Data, VARIABLES, run, sampand};
 
 const NOBODY: u32 = 65534;
 
@@ -167,7 +167,7 @@ fn system_an_account_on_a_full_disk_ends_with_6_and_a_repeat_makes_it() {
     }
     command.args(["--mount", "--propagation", "private", "--", "sh", "-c", SCRIPT, "sh"]);
     command.arg(folder.path()).arg(env!("CARGO_BIN_EXE_sampand"));
-    for variable in ["SAMPAND_DATA", "SAMPAND_CONFIG", "SAMPAND_LOG"] {
+    for variable in VARIABLES {
         command.env_remove(variable);
     }
     let ran = run(command, "");
@@ -302,9 +302,7 @@ fn a_count_of_nobody_ends_with_7() {
 fn another_users_folder_ends_with_7() {
     if !rustix::process::geteuid().is_root() {
         // Nobody else owns a folder that this user could make, but the root folder is root's.
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sampand"));
-        command.args(["user", "list", "--data", "/"]);
-        let ran = run(command, "");
+        let ran = run(sampand(&["user", "list", "--data", "/"]), "");
         assert_eq!(ran.code, 7, "{ran:?}");
         assert!(ran.err.contains("/ belongs to user 0, not to user "), "{ran:?}");
         return;
@@ -396,7 +394,7 @@ fn system_homes_on_another_file_system_are_refused() {
         }
         command.args(["--mount", "--propagation", "private", "--", "sh", "-c", SCRIPT, "sh"]);
         command.arg(folder.path()).arg(env!("CARGO_BIN_EXE_sampand")).arg(part);
-        for variable in ["SAMPAND_DATA", "SAMPAND_CONFIG", "SAMPAND_LOG"] {
+        for variable in VARIABLES {
             command.env_remove(variable);
         }
         let ran = run(command, "");

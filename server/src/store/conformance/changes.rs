@@ -147,7 +147,6 @@ pub(crate) async fn changes_replayed_three_times_have_one_effect_and_one_answer(
     }
 }
 
-/// HARDENING 2.7.
 /// DESIGN, idea 5: also a change that found nothing to do keeps its answer. A copy that comes late does
 /// not make again what somebody removed since then.
 pub(crate) async fn a_late_copy_makes_no_folder_again(fixture: &mut dyn Fixture) {
@@ -165,6 +164,7 @@ pub(crate) async fn a_late_copy_makes_no_folder_again(fixture: &mut dyn Fixture)
     assert_eq!(anna.held().await, (0, 0, 0, 0));
 }
 
+/// HARDENING 2.7.
 pub(crate) async fn a_key_of_another_change_is_refused(fixture: &mut dyn Fixture) {
     let anna = user(fixture).await;
     let key = anna.key();
