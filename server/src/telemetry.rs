@@ -19,8 +19,9 @@ const DEFAULT_FILTER: &str = "warn,sampan_server=info";
 
 /// Sends log lines to standard error. Only a program does this; the library never.
 pub(crate) fn start(format: LogFormat) {
-    let filter =
-        EnvFilter::try_from_env("SAMPAND_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let said = std::env::var("SAMPAND_LOG").ok().filter(|said| !said.is_empty());
+    let filter = said.and_then(|said| EnvFilter::try_new(said).ok());
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

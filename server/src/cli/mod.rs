@@ -18,12 +18,14 @@ mod signals;
 mod status;
 mod user;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::error::ErrorKind;
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use sampan_protocol::size::{SizeError, parse_limit};
 
@@ -134,24 +136,56 @@ impl std::str::FromStr for LimitArgument {
 
 /// Runs the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments,
-        Err(error) => return exit::usage(&error),
-    };
-    exit::code_of(perform(arguments))
+    match parse(arguments) {
+        Ok((arguments, durability)) => exit::code_of(perform(arguments, durability)),
+        Err(error) => exit::usage(&error),
+    }
 }
 
-fn perform(arguments: Arguments) -> Result<ExitCode, CliError> {
+/// The arguments, and what they or the environment say of the durability.
+fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<(Arguments, Option<Durability>), clap::Error> {
+    let matches = without_empty_variables(Arguments::command()).try_get_matches_from(arguments)?;
+    let arguments = Arguments::from_arg_matches(&matches)?;
+    let durability = match &arguments.command {
+        Command::Serve { durability, .. } => *durability,
+        // What a command does itself, where no server runs, is as durable as what the server does.
+        _ => durability_said(std::env::var_os("SAMPAND_DURABILITY").as_deref())?,
+    };
+    Ok((arguments, durability))
+}
+
+/// A variable that is set to nothing is not set: so a unit file or a shell takes one away.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    command
+        .mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg })
+        .mut_subcommands(without_empty_variables)
+}
+
+fn durability_said(variable: Option<&OsStr>) -> Result<Option<Durability>, clap::Error> {
+    let Some(said) = variable.filter(|said| !said.is_empty()) else { return Ok(None) };
+    let said = said.to_string_lossy();
+    Durability::from_str(&said, false).map(Some).map_err(|_| {
+        let why = format!("SAMPAND_DURABILITY says `{said}`: set it to `full` or `relaxed`");
+        Arguments::command().error(ErrorKind::InvalidValue, why)
+    })
+}
+
+fn perform(arguments: Arguments, durability: Option<Durability>) -> Result<ExitCode, CliError> {
     let Arguments { place: PlaceArguments { data, config }, command } = arguments;
     match &command {
         Command::Completions { shell } => return manual::completions(*shell),
         Command::Man { command } => return manual::man(command),
         _ => {}
     }
-    let mut overrides = Overrides { config, data, ..Overrides::default() };
-    if let Command::Serve { listen, durability, log } = &command {
+    let mut overrides = Overrides { config, data, durability, ..Overrides::default() };
+    if let Command::Serve { listen, log, .. } = &command {
         overrides.listen.clone_from(listen);
-        overrides.durability = *durability;
         overrides.log = *log;
     }
     let settings = Settings::load(&overrides)?;
@@ -183,13 +217,21 @@ fn perform(arguments: Arguments) -> Result<ExitCode, CliError> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_arguments_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_variable_of_durability_is_read_for_every_command() {
+        let said = |variable: &str| durability_said(Some(OsStr::new(variable)));
+        assert_eq!(said("relaxed").unwrap(), Some(Durability::Relaxed));
+        assert_eq!(said("full").unwrap(), Some(Durability::Full));
+        assert_eq!((said("").unwrap(), durability_said(None).unwrap()), (None, None));
+        let error = said("maybe").unwrap_err().to_string();
+        assert!(error.contains("`maybe`: set it to `full` or `relaxed`"), "{error}");
     }
 
     /// CONTRACT: everything has `--help` with an example.

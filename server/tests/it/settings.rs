@@ -10,7 +10,7 @@ use sampan_protocol::RemotePath;
 use sampan_protocol::message::{Durability, Mkdir};
 
 use crate::peer::Peer;
-use crate::program::{ADD, Data, Serving, run, sampand};
+use crate::program::{ADD, Data, Serving, VARIABLES, run, sampand};
 
 /// What the three say, the weakest first.
 type Said<'a> = [Option<&'a str>; 3];
@@ -87,6 +87,54 @@ async fn durability() {
         };
         assert_eq!(said, expected);
     }
+}
+
+/// Where no server runs a command opens the store itself: by the same rule, with the variable's value
+/// checked.
+#[test]
+fn durability_of_a_command_without_a_server() {
+    let data = Data::new();
+    let file = data.folder.path().join("sampand.toml");
+    let add = |name: &str, said: [&str; 2]| {
+        fs::write(&file, format!("durability = '{}'\n", said[0])).unwrap();
+        let mut command = data.command(&["user", "add", name, "--password-stdin"]);
+        command.arg("--config").arg(&file).env("SAMPAND_DURABILITY", said[1]);
+        run(command, "secret\n")
+    };
+    let ran = add("a", ["full", "maybe"]);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran:?}");
+    assert!(ran.err.contains("SAMPAND_DURABILITY says `maybe`"), "{ran:?}");
+    assert!(!data.path().exists());
+    for (name, said) in
+        [("a", ["relaxed", "full"]), ("b", ["full", "relaxed"]), ("c", ["full", ""])]
+    {
+        assert_eq!(add(name, said).code, 0, "{said:?}");
+    }
+}
+
+/// A variable that is set to nothing says nothing.
+#[test]
+fn an_empty_variable_is_none() {
+    let data = Data::new();
+    let empty = |command: &mut Command| {
+        for variable in VARIABLES {
+            command.env(variable, "");
+        }
+    };
+    let mut command = data.command(&ADD);
+    empty(&mut command);
+    let ran = run(command, "secret\n");
+    assert_eq!(ran.out, "anna added, quota none, max files none\n", "{ran:?}");
+    let file = data.folder.path().join("sampand.toml");
+    fs::write(&file, "listen = '127.0.0.2:0'\nlog = 'json'\n").unwrap();
+    let mut command = data.command(&["serve"]);
+    command.arg("--config").arg(&file);
+    empty(&mut command);
+    let server = Serving::begin(command);
+    assert_eq!(server.announced().0.ip().to_string(), "127.0.0.2");
+    let (status, log) = server.signal(Signal::TERM);
+    assert_eq!(status.code(), Some(0));
+    assert!(log.contains("\"level\":\"INFO\""), "{log}");
 }
 
 #[test]
