@@ -241,6 +241,7 @@ const RULES: &[Rule] = &[
             "tui-client/src/cli/ask.rs",
             "tui-client/src/cli/session.rs",
             "tui-client/src/cli/login.rs",
+            "tui-client/src/runtime/terminal/give_back.rs",
             // The demo's sample files, and their removal.
             "tui-client/src/cli/demo",
             "tui-client/src/cli/leftovers.rs",
