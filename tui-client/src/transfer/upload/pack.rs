@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sampan_protocol::limits::{MAX_PACK_BYTES, MAX_PACK_MEMBER_BYTES};
 use sampan_protocol::message::{self, Pack, PackMemberKind, PackResult};
-use sampan_protocol::{Attributes, ChangeKey, Root};
+use sampan_protocol::{Attributes, ChangeKey, EntryKind, Root};
 
 use crate::failure::{Failure, Side, Situation};
 use crate::remote::{AskedResults, CallError, Session, persist, refused};
@@ -84,6 +84,7 @@ pub(in crate::transfer) async fn upload_pack(
         Ok(results) => {
             step::at(Step::PackAnswered);
             report.take_results(context, control, sent, results);
+            report.merge_folders(context).await;
         }
         Err(error) => report.take_error(context, sent, &error),
     }
@@ -321,6 +322,21 @@ impl PackReport {
                     self.settled.push((plan, settled));
                 }
             }
+        }
+    }
+
+    /// Folders that came to be meanwhile, by another source or another client, are merged like those
+    /// that were there.
+    async fn merge_folders(&mut self, context: &Context) {
+        for (folder, failure) in std::mem::take(&mut self.folders) {
+            if failure.situation == Situation::Exists(Side::Remote)
+                && let FolderTarget::Remote(path) = &folder.target
+                && let Ok(Some(there)) = context.remote.stat_if_there(path).await
+                && there.kind == EntryKind::Folder
+            {
+                continue;
+            }
+            self.folders.push((folder, failure));
         }
     }
 
