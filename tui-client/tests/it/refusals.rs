@@ -293,13 +293,15 @@ fn a_transfer_that_is_taken_over_ends_with_1() {
     let here = TempDir::new().unwrap();
     let content: Vec<u8> = (0..24_u32 << 20).map(|n| n.to_le_bytes()[2]).collect();
     fs::write(here.path().join("big"), &content).unwrap();
-    let words = ["--limit", "4MiB", "big", &ada.place("")];
-    let (mut child, events) = watched(&ada, here.path(), &words, 3 << 20);
+    let words = ["--limit", "2MiB", "big", &ada.place("")];
+    let (mut child, events) = watched(&ada, here.path(), &words, 1 << 20);
     let copy = TempDir::new().unwrap();
     let mut cp = Command::new("cp");
     cp.arg("-a").arg(ada.program.home().join(".")).arg(copy.path());
     assert!(cp.status().unwrap().success());
-    let mut second = ada.program.command(["put", "--quiet", "big", &ada.place("")]);
+    let mut second =
+        ada.program.command(["put", "--quiet", "--limit", "8MiB", "big", &ada.place("")]);
+    // Slow enough that the first one meets it; a file that is all there already is no failure.
     second.env("SAMPAN_HOME", copy.path()).current_dir(here.path());
     let second = Ended::of(second.output().unwrap());
     second.succeeded();
