@@ -1,0 +1,1 @@
+"""Sampan beside its peers: the same work on the same data, in turn, every result compared."""
